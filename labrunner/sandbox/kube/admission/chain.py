@@ -1,0 +1,29 @@
+"""The plugins in the order in which the API server runs them: those that change objects, then those that judge.
+
+Source: pkg/kubeapiserver/options/plugins.go.
+"""
+
+from __future__ import annotations
+
+from labrunner.sandbox.kube.admission.limit_ranger import limit_ranger
+from labrunner.sandbox.kube.admission.pod_security import pod_security
+from labrunner.sandbox.kube.admission.priority import default_tolerations, priority
+from labrunner.sandbox.kube.admission.resource_quota import ResourceQuotaPlugin
+from labrunner.sandbox.kube.admission.service_account import service_account
+from labrunner.sandbox.kube.admission.storage_protection import storage_protection
+from labrunner.sandbox.kube.kinds import KindTable
+from labrunner.sandbox.kube.request import Admission
+
+
+def plugins(kinds: KindTable, mutating: tuple[Admission, ...] = ()) -> list[Admission]:
+    """All of them. `mutating` (sidecar injection ...) stand where mutating webhooks do: before anything judges."""
+    return [
+        limit_ranger,
+        service_account,
+        priority,
+        default_tolerations,
+        storage_protection,
+        *mutating,
+        pod_security,
+        ResourceQuotaPlugin(kinds),
+    ]

@@ -1,0 +1,1 @@
+"""Servers that images run: each is one small module, named in `table`."""

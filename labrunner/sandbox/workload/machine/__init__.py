@@ -1,0 +1,1 @@
+"""Pretended machines: processes with descriptors, signals and terminals, in containers, in pods."""
