@@ -1,0 +1,59 @@
+"""The access log all proxies share: one JSON line a request, written by Envoy, read back by the sandbox.
+
+From it come `kubectl logs -c istio-proxy` in Istio's default format, Istio's metrics, the mesh map and explanations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PATH_VARIABLE = "ACCESS_LOG"
+"""Placeholder the supervisor replaces by the log's path, so that rendering stays pure."""
+
+_COMMON = {
+    "start": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "termination": "%CONNECTION_TERMINATION_DETAILS%",
+    "received": "%BYTES_RECEIVED%",
+    "sent": "%BYTES_SENT%",
+    "duration": "%DURATION%",
+    "upstream_host": "%UPSTREAM_HOST%",
+    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "upstream_local": "%UPSTREAM_LOCAL_ADDRESS%",
+    "upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "local": "%DOWNSTREAM_LOCAL_ADDRESS%",
+    "remote": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "direct_remote": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
+    "sni": "%REQUESTED_SERVER_NAME%",
+    "peer": "%DOWNSTREAM_PEER_URI_SAN%",
+    "own": "%DOWNSTREAM_LOCAL_URI_SAN%",
+    "upstream_peer": "%UPSTREAM_PEER_URI_SAN%",
+    "tls": "%DOWNSTREAM_TLS_VERSION%",
+    "downstream_failure": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
+    "chain": "%FILTER_CHAIN_NAME%",
+}
+_HTTP = {
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "code": "%RESPONSE_CODE%",
+    "upstream_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+    "forwarded_for": "%REQ(X-FORWARDED-FOR)%",
+    "user_agent": "%REQ(USER-AGENT)%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "authority": "%REQ(:AUTHORITY)%",
+    "route": "%ROUTE_NAME%",
+    "traceparent": "%REQ(TRACEPARENT)%",
+}
+
+
+def access_log(fields: dict[str, str], *, tcp: bool = False) -> list[dict[str, Any]]:
+    """`fields`: constants of the place that logs (`proxy`, `direction`, `port`, `service`)."""
+    form: dict[str, str] = {**fields, **_COMMON} if tcp else {**fields, **_COMMON, **_HTTP}
+    typed = {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        "path": f"${{{PATH_VARIABLE}}}",
+        "log_format": {"json_format": form},
+    }
+    return [{"name": "envoy.access_loggers.file", "typed_config": typed}]

@@ -1,0 +1,283 @@
+"""Watches the access log of a running mesh and answers questions about it: the daemon's `/labrunner/mesh/` paths.
+
+`GET status`, `config_dump?proxy=`, `stats?proxy=`, `log?proxy=`, `hops?request_id=`, `samples`, `api/...` (Jaeger).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from labrunner.sandbox.mesh.ca import Identity
+from labrunner.sandbox.mesh.model import Workload, World
+from labrunner.sandbox.mesh.observe.config_dump import config_dump
+from labrunner.sandbox.mesh.observe.hops import hops
+from labrunner.sandbox.mesh.observe.metrics import Metrics
+from labrunner.sandbox.mesh.observe.peers import Directory
+from labrunner.sandbox.mesh.observe.record import Record, parse
+from labrunner.sandbox.mesh.observe.spans import Sampling, Spans, jaeger
+from labrunner.sandbox.mesh.render import Resources
+from labrunner.sandbox.workload.addresses import AddressPlan
+
+WAIT_SECONDS = 2.0
+"""How long `hops` waits for a request's records; Envoy writes them a moment after the answer."""
+_SETTLE_SECONDS = 0.12
+_RECENT_SECONDS = 5.0
+LOGGERS = ("admin", "config", "connection", "filter", "http", "jwt", "pool", "rbac", "router", "upstream")
+
+
+class MeshView(Protocol):
+    """What observing needs of a running mesh."""
+
+    @property
+    def access_log(self) -> Path: ...
+
+    @property
+    def addresses(self) -> AddressPlan: ...
+
+    def world(self) -> World: ...
+
+    def resources(self, proxy: Workload) -> tuple[Resources, Resources]:
+        """Listeners and clusters rendered for a proxy."""
+        ...
+
+    def identity(self, proxy: Workload) -> Identity | None: ...
+
+    def root_pem(self) -> bytes: ...
+
+    def pending(self) -> bool:
+        """Whether changes are still on their way to Envoy."""
+        ...
+
+    def problem(self) -> str:
+        """Why no Envoy runs; empty when one does or none is needed."""
+        ...
+
+    def refused(self, proxy: Workload) -> str:
+        """Why Envoy did not take this proxy's latest configuration; empty when it did."""
+        ...
+
+    async def envoy_stats(self, pattern: str) -> Mapping[str, str]: ...
+
+
+class NotFound(Exception):
+    """The path or the proxy does not exist."""
+
+
+class Observer:
+    """Reads what was logged since the last look, whenever it is asked. Not thread-safe: one event loop."""
+
+    def __init__(self, view: MeshView, istiod: str = "istiod", version: str = "") -> None:
+        self._view, self._istiod, self._version = view, istiod, version
+        self._offset, self._rest = 0, b""
+        self._directory: tuple[World | None, Directory] = (None, Directory())
+        self.metrics = Metrics()
+        self.spans = Spans(self._sampling)
+        self._unmatched: deque[Record] = deque(maxlen=500)
+        """Connections that no filter chain took: they have no request id."""
+        self.listeners: list[Callable[[Record], None]] = []
+        """Called with every record: `kubectl logs -c istio-proxy` has its lines from here."""
+
+    def skip_past(self) -> None:
+        """Begin at the log's end: what is there is of proxies that are gone."""
+        with contextlib.suppress(FileNotFoundError):
+            self._offset = self._view.access_log.stat().st_size
+
+    def refresh(self) -> int:
+        """Take in new lines; returns how many."""
+        try:
+            size = self._view.access_log.stat().st_size
+            if size < self._offset:
+                self._offset, self._rest = 0, b""
+            if size == self._offset:
+                return 0
+            with self._view.access_log.open("rb") as log:
+                log.seek(self._offset)
+                data = log.read()
+        except FileNotFoundError:
+            return 0
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        directory = self.directory()
+        count = 0
+        for line in lines:
+            record = parse(line.decode("utf-8", "replace"), self._view.addresses)
+            if record is None:
+                continue
+            count += 1
+            self.metrics.add(record, directory)
+            self.spans.add(record)
+            if "NR" in record.flags and not record.is_http:
+                self._unmatched.append(record)
+            for listener in self.listeners:
+                listener(record)
+        return count
+
+    def directory(self) -> Directory:
+        world = self._view.world()
+        if self._directory[0] is not world:
+            self._directory = (world, Directory.of(world.workloads, world.services, world.mesh.trust_domain))
+        return self._directory[1]
+
+    async def answer(self, path: str, query: Mapping[str, str]) -> tuple[int, Any]:
+        """(status, JSON) of one question; `path` is what follows `/labrunner/mesh/`. Raises NotFound."""
+        self.refresh()
+        match path.partition("/")[0]:
+            case "status":
+                return 200, self._status()
+            case "config_dump":
+                return 200, self._dump(self._proxy(query))
+            case "stats":
+                return 200, {"text": await self.stats(self._proxy(query))}
+            case "log":
+                return 200, {"loggers": dict.fromkeys(LOGGERS, query.get("level") or "warning")}
+            case "hops":
+                return 200, await self.hops_of(query.get("request_id", ""), query.get("headers"), query.get("host", ""))
+            case "samples":
+                found = self.metrics.samples(query.get("proxy", ""))
+                return 200, {"samples": [{"name": n, "labels": labels, "value": v} for n, labels, v in found]}
+            case "api":
+                return jaeger(path, query, self.spans, self.directory())
+        raise NotFound(path)
+
+    async def hops_of(self, request_id: str, headers_json: str | None, host: str = "") -> dict[str, Any]:
+        """The request's hops once its records are there; fewer when they do not come in time."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        count, settled = -1, 0.0
+        while time.monotonic() < deadline:
+            self.refresh()
+            now = len(self.spans.of_request(request_id))
+            if now != count:
+                count, settled = now, time.monotonic() + _SETTLE_SECONDS
+            elif time.monotonic() > settled and (now or self._refused(host)):
+                break
+            await asyncio.sleep(0.02)
+        headers = json.loads(headers_json) if headers_json else None
+        records = self.spans.of_request(request_id)
+        if not any(r.direction == "inbound" for r in records):
+            records += self._refused(host)[-1:]
+        found = hops(records, self._view.world(), self.directory(), headers, self._view.addresses)
+        return {"hops": [hop.document() for hop in found]}
+
+    def _refused(self, host: str) -> list[Record]:
+        """Connections to a service of this name, or address, that ended just now for want of a filter chain."""
+        names = {host}
+        for service in self._view.world().services:
+            short = (service.name, f"{service.name}.{service.namespace}", f"{service.name}.{service.namespace}.svc")
+            if host in (service.host, *short, *service.addresses):
+                names |= {e.address for group in service.endpoints.values() for e in group}
+        oldest = time.time() - _RECENT_SECONDS
+        return [r for r in self._unmatched if r.end >= oldest and r.local.rpartition(":")[0] in names]
+
+    async def stats(self, proxy: Workload) -> str:
+        """What `/stats/prometheus` of the sidecar says: Istio's metrics."""
+        return self.metrics.text(proxy.key)
+
+    async def admin(self, key: str, path: str, options: Mapping[str, str]) -> Any:
+        """A page of the proxy's admin interface: text, or a document; None when there is no such page."""
+        import re
+
+        proxy = self._proxy({"proxy": key})
+        match path:
+            case "stats/prometheus" | "metrics":
+                return await self.stats(proxy)
+            case "stats" if options.get("format") == "prometheus":
+                return await self.stats(proxy)
+            case "stats":
+                wanted = re.compile(options.get("filter", ""))
+                real = self._view.addresses.real_ip(proxy.ip)
+                found = await self._view.envoy_stats(f".*{re.escape(proxy.key)}.*|listener.{real}_.*")
+                found = {name.replace(f".{real}_", f".{proxy.ip}_"): value for name, value in found.items()}
+                names = {name.replace(f"{proxy.key}/", "").replace(f"{proxy.key};", ""): v for name, v in found.items()}
+                return "".join(f"{name}: {v}\n" for name, v in sorted(names.items()) if wanted.search(name))
+            case "config_dump":
+                return self._dump(proxy)
+            case "certs":
+                return {"certificates": self._dump(proxy)["secrets"]}
+            case "listeners":
+                lines = []
+                for each in self._dump(proxy)["listeners"]:
+                    socket = each["address"].get("socket_address", {})
+                    lines.append(f"{each['name']}::{socket.get('address')}:{socket.get('port_value')}\n")
+                return "".join(lines)
+            case "clusters":
+                return "".join(
+                    f"{c['cluster_name']}::{_place(e)}::health_flags::healthy\n"
+                    for c in self._dump(proxy)["endpoints"]
+                    for group in c.get("endpoints") or ()
+                    for e in group.get("lb_endpoints") or ()
+                )
+            case "server_info":
+                return {"state": "LIVE", "version": self._version}
+        return None
+
+    def _proxy(self, query: Mapping[str, str]) -> Workload:
+        found = self.directory().by_key.get(query.get("proxy", ""))
+        if found is None or not (found.sidecar or found.gateway):
+            raise NotFound(f"no proxy {query.get('proxy', '')}")
+        return found
+
+    def _status(self) -> dict[str, Any]:
+        proxies = []
+        for workload in self._view.world().workloads:
+            if not workload.sidecar and not workload.gateway:
+                continue
+            refused = self._view.refused(workload)
+            state = "STALE" if refused or self._view.problem() or self._view.pending() else "SYNCED"
+            kinds = dict.fromkeys(("cds", "lds", "eds", "rds"), state)
+            identity = self._view.identity(workload)
+            proxies.append(
+                {
+                    "name": workload.key, "version": self._version, "ecds": "IGNORED", "refused": refused, **kinds,
+                    "identity": identity.spiffe if identity else "",
+                    "not_after": identity.not_after.isoformat() if identity else "",
+                }
+            )  # fmt: skip
+        return {
+            "pending": self._view.pending(),
+            "problem": self._view.problem(),
+            "istiod": self._istiod,
+            "proxies": proxies,
+        }
+
+    def _dump(self, proxy: Workload) -> dict[str, Any]:
+        listeners, clusters = self._view.resources(proxy)
+        identity, root = self._view.identity(proxy), self._view.root_pem()
+        return config_dump(proxy.key, listeners, clusters, self._view.addresses, identity, root)
+
+    def _sampling(self, proxy: str) -> Sampling:
+        """Of the mesh, overruled by the root namespace's Telemetry, the namespace's and the workload's."""
+        world = self._view.world()
+        workload = self.directory().by_key.get(proxy)
+        found = Sampling(world.mesh.sampling)
+        if workload is None:
+            return found
+        for namespace in dict.fromkeys((world.mesh.root_namespace, workload.namespace)):
+            for own in (False, True):
+                for telemetry in world.of("Telemetry", namespace):
+                    spec = telemetry.get("spec") or {}
+                    labels = (spec.get("selector") or {}).get("matchLabels") or {}
+                    picked = all(workload.labels.get(k) == v for k, v in labels.items())
+                    if bool(labels) is own and picked:
+                        found = _overruled(found, spec.get("tracing") or ())
+        return found
+
+
+def _place(endpoint: Mapping[str, Any]) -> str:
+    socket = endpoint["endpoint"]["address"].get("socket_address", {})
+    return f"{socket.get('address')}:{socket.get('port_value')}"
+
+
+def _overruled(base: Sampling, tracing: Any) -> Sampling:
+    for each in tracing:
+        percentage = each.get("randomSamplingPercentage", base.percentage)
+        tags = {n: t["literal"]["value"] for n, t in (each.get("customTags") or {}).items() if "literal" in t}
+        disabled = each.get("disableSpanReporting", base.disabled)
+        base = Sampling(float(percentage), bool(disabled), {**base.tags, **tags})
+    return base

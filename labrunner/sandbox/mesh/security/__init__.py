@@ -1,0 +1,1 @@
+"""Istio's security resources as Envoy configuration: authorization, peer and request authentication. Pure."""

@@ -1,0 +1,1 @@
+"""Istio's networking resources as Envoy routes, clusters and listeners. Pure."""

@@ -1,0 +1,1 @@
+"""Extension configuration for Envoy over its own discovery protocol (ADS on gRPC), as far as this needs it."""
