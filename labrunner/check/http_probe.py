@@ -1,0 +1,140 @@
+"""Performs HTTP requests for real, with curl: from a workload's container through `kubectl exec`, or from the host."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from labrunner.check.probe import run_probe
+from labrunner.errors import EnvironmentFault
+
+HOST: Final = "host"
+"""The caller that is the learner's own machine."""
+_TIME, _EXIT = "#labrunner-time:", "#labrunner-exit:"
+_NO_CURL = re.compile(r"curl: (command )?not found|sh: .*curl.*not found|exec: \"sh\".*not found")
+_CANNOT_EXEC = re.compile(r"^(error|Error from server).*", re.MULTILINE)
+
+REQUEST_PROPERTIES: Final[dict[str, Any]] = {
+    "from": {
+        "type": "string",
+        "minLength": 1,
+        "description": "Who calls: a Pod's name, `deploy/NAME` (or another workload), or `host`, the lab's machine.",
+    },
+    "namespace": {"type": "string", "description": "The caller's namespace; default: the context's."},
+    "container": {"type": "string", "description": "The container that has curl; default: the Pod's default."},
+    "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": 120, "description": "Seconds; default 5."},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask, and from where."""
+
+    url: str
+    source: str = HOST
+    namespace: str = ""
+    container: str = ""
+    method: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    data: str = ""
+    curl: tuple[str, ...] = ()
+    """Further arguments: `--cacert`, `--cert`, `--resolve` ..."""
+    timeout: float = 5.0
+
+    def command(self, request_id: str = "") -> str:
+        """The curl command as one would type it."""
+        return shlex.join(self._words(request_id))
+
+    def _words(self, request_id: str) -> list[str]:
+        words = ["curl", "-sS", "-i", "-m", f"{self.timeout:g}"]
+        if self.method:
+            words += ["-I"] if self.method == "HEAD" else ["-X", self.method]
+        for name, value in self.headers.items():
+            words += ["-H", f"{name}: {value}"]
+        if request_id and "x-request-id" not in {name.lower() for name in self.headers}:
+            words += ["-H", f"x-request-id: {request_id}"]
+        if self.data:
+            words += ["-d", self.data]
+        return [*words, *self.curl, self.url]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status` 0: no HTTP response came; `exit` is curl's."""
+
+    request_id: str
+    exit: int
+    status: int
+    headers: Mapping[str, str]
+    """Lower-case names."""
+    body: str
+    seconds: float
+    error: str = ""
+    """curl's own words."""
+
+    def outcome(self) -> str:
+        """For people: `403` or `curl: (56) Recv failure`."""
+        return str(self.status) if self.status else self.error or f"curl exit {self.exit}"
+
+
+def perform(request: Request, cwd: Path, environment: Mapping[str, str], times: int = 1) -> list[Answer]:
+    """Ask `times` times, one after another. Raises EnvironmentFault when the caller cannot be made to call."""
+    ids = [str(uuid.uuid4()) for _ in range(times)]
+    written = shlex.quote(f"\n{_TIME}%{{time_total}}\n")
+    lines = [f"{request.command(i)} -w {written} 2>&1; printf '{_EXIT}%s\\n' $?" for i in ids]
+    script = "\n".join(lines)
+    command = script
+    if request.source != HOST:
+        where = ["--namespace", request.namespace] if request.namespace else []
+        inside = ["--container", request.container] if request.container else []
+        command = shlex.join(["kubectl", "exec", request.source, *where, *inside, "--", "sh", "-c", script])
+    limit = (request.timeout + 1) * times + 10
+    result = run_probe(command, cwd, environment, limit)
+    chunks = re.split(rf"{_EXIT}(\d+)\n?", result.stdout)
+    answers = [_answer(i, chunks[n * 2], int(chunks[n * 2 + 1])) for n, i in enumerate(ids) if n * 2 + 1 < len(chunks)]
+    if len(answers) < times:
+        said = (result.stderr or result.stdout).strip()[-300:]
+        caller = "the lab's machine" if request.source == HOST else request.source
+        raise EnvironmentFault(f"{caller} cannot send the request: {said or 'it did not end in time'}.")
+    if any(_NO_CURL.search(a.error or a.body) and a.exit in (126, 127) for a in answers):
+        raise EnvironmentFault(f"{request.source} has no curl.", hint="Name a Pod, or a container, that has it.")
+    return answers
+
+
+def _answer(request_id: str, text: str, code: int) -> Answer:
+    before, _, after = text.partition(_TIME)
+    seconds = float(after.split()[0]) if after.split() and re.fullmatch(r"[\d.]+", after.split()[0]) else 0.0
+    said = [line for line in text.replace("\r", "").splitlines() if line.startswith("curl: ")]
+    status, headers, rest = 0, {}, before.removesuffix("\n").replace("\r\n", "\n").lstrip("\n")
+    while rest.startswith("HTTP/"):
+        head, _, rest = rest.partition("\n\n")
+        first, *fields = head.split("\n")
+        words = first.split()
+        status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        headers = {n.strip().lower(): v.strip() for n, _, v in (each.partition(":") for each in fields)}
+    error = said[-1] if said else rest[-200:] if code else ""
+    return Answer(request_id, code, status, headers, rest, seconds, error)
+
+
+def of_params(params: Mapping[str, Any]) -> Request:
+    """The request that a check's parameters describe."""
+    return Request(
+        url=params["url"],
+        source=params.get("from", HOST),
+        namespace=params.get("namespace", ""),
+        container=params.get("container", ""),
+        method=params.get("method", ""),
+        headers={str(k): str(v) for k, v in (params.get("headers") or {}).items()},
+        data=params.get("data", ""),
+        curl=tuple(_words(params.get("curl", ()))),
+        timeout=float(params.get("timeout", 5)),
+    )
+
+
+def _words(curl: str | Sequence[str]) -> Sequence[str]:
+    return shlex.split(curl) if isinstance(curl, str) else [str(word) for word in curl]

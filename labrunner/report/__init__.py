@@ -1,0 +1,1 @@
+"""JUnit, JSON and terminal reports; each consumes run events."""

@@ -1,0 +1,1 @@
+"""How a lab is WALKED: engine, session journal, shell, events, waiting, hints, validation. Headless."""
