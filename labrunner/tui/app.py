@@ -1,0 +1,273 @@
+"""The application: themes, the way between screens, the palette, and leaving without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import ClassVar
+
+from textual import events, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.screen import Screen
+
+from labrunner import paths
+from labrunner.errors import ExitCode, LabrunnerError
+from labrunner.lab.model import Lab
+from labrunner.tui.library import Export, Library, Options
+from labrunner.tui.symbols import UNICODE, Symbols
+from labrunner.tui.themes import THEMES
+
+SIZE_EVERY = 0.5
+"""Seconds between two looks at the terminal's size."""
+CLOSE_WITHIN = 6.0
+"""Seconds that closing a session may take before we leave anyway."""
+LEAVE_WITHIN = CLOSE_WITHIN + 2.0
+"""Seconds after which the process ends whatever still hangs; its children end with it."""
+
+
+class LabrunnerApp(App[int], inherit_bindings=False):
+    """Opens the catalogue, or `lab` at once. Its return value is the exit code."""
+
+    TITLE = "labrunner"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Not of priority: in the shell these keys are the shell's.
+        Binding("ctrl+p", "command_palette", "Palette", id="app.palette", tooltip="Everything you can do", show=False),
+        Binding("ctrl+q", "leave", "Quit", id="app.quit", tooltip="Leave labrunner", show=False),
+        Binding("question_mark", "help", "Help", id="app.help", tooltip="Keys and symbols", show=False),
+    ]
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        lab: Lab | Callable[[], Lab] | None = None,
+        options: Options | None = None,
+        symbols: Symbols = UNICODE,
+        frozen: bool = False,
+        export: Export | None = None,
+    ) -> None:
+        """`lab`: what to open instead of the catalogue, or how to read it (on a thread; `failure` has its error).
+
+        `frozen`: nothing blinks, spins or tells the time (pictures and snapshots).
+        `export`: how the summary writes a session down; None: it cannot.
+        """
+        super().__init__()
+        self.library = library
+        self.symbols = symbols
+        self.frozen = frozen
+        self.export = export
+        self._lab = lab
+        self._options = options or Options()
+        self._leaving = False
+        self.failure: LabrunnerError | None = None
+        """Why the lab could not be opened at all; the app has ended then."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return THEMES[0].variables
+
+    def on_mount(self) -> None:
+        self.set_class(self.symbols.ascii, "-ascii")
+        self._catch_signals()
+        if not (self.is_headless or self.is_web):
+            self.set_interval(SIZE_EVERY, self.adopt_terminal_size)
+        if self._lab is None:
+            from labrunner.tui.screens.catalogue import CatalogueScreen
+
+            self.push_screen(CatalogueScreen())
+        elif isinstance(self._lab, Lab):
+            self.open_lab(self._lab, self._options)
+        else:
+            from labrunner.tui.screens.opening import OpeningScreen
+
+            self.push_screen(OpeningScreen("the lab"))
+            self.call_after_refresh(self._read_lab, self._lab)
+
+    @work(thread=True, exit_on_error=False, group="read-lab")
+    def _read_lab(self, read: Callable[[], Lab]) -> None:
+        try:
+            lab = read()
+        except LabrunnerError as error:
+            self.failure = error
+            self.call_from_thread(self.exit, int(error.exit_code))
+            return
+        from labrunner.tui.screens.lab import LabScreen  # on this thread: the switch is then one step for the eye
+
+        self.call_from_thread(self.switch_screen, LabScreen(lab, self._options))
+
+    def adopt_terminal_size(self) -> None:
+        """Take the terminal's size when it is not ours: a SIGWINCH can come before its handler, or a size after it."""
+        size = Size(*shutil.get_terminal_size(fallback=self.size))
+        if size != self.size:
+            self.post_message(events.Resize(size, size))
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                loop.add_signal_handler(number, self._told_to_stop)
+            except (NotImplementedError, RuntimeError, ValueError):
+                return  # not the main thread (tests), or a platform without signals
+
+    def _told_to_stop(self) -> None:
+        self._leave(int(ExitCode.INTERRUPTED), "interrupted")
+
+    # -- between screens ---------------------------------------------------------------------------------------
+
+    def open_lab(self, lab: Lab, options: Options | None = None) -> None:
+        from labrunner.tui.screens.lab import LabScreen
+
+        self.push_screen(LabScreen(lab, options or Options(target=self._options.target, context=self._options.context)))
+
+    @property
+    def lab_screen(self) -> object | None:
+        """The lab screen below whatever dialog is open."""
+        from labrunner.tui.screens.lab import LabScreen
+
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, LabScreen)), None)
+
+    @work(exclusive=True, exit_on_error=False, group="leave")
+    async def leave_lab(self) -> None:
+        """Close the session and show the catalogue."""
+        await self._close_lab("quit")
+        await self.show_catalogue()
+
+    async def show_catalogue(self) -> None:
+        from labrunner.tui.screens.catalogue import CatalogueScreen
+
+        if any(isinstance(screen, CatalogueScreen) for screen in self.screen_stack):
+            while not isinstance(self.screen, CatalogueScreen):
+                await self.pop_screen()
+        else:
+            await self.switch_screen(CatalogueScreen())
+
+    async def _close_lab(self, reason: str) -> None:
+        from labrunner.tui.screens.lab import LabScreen
+
+        screen = self.lab_screen
+        if not isinstance(screen, LabScreen):
+            return
+        closing = asyncio.get_running_loop().run_in_executor(None, partial(screen.close_engine, reason))
+        try:
+            await asyncio.wait_for(asyncio.shield(closing), CLOSE_WITHIN)
+        except TimeoutError:
+            self.log.error("closing the session took too long")
+
+    async def action_leave(self) -> None:
+        """Quit; asks first only while a command runs."""
+        from labrunner.tui.screens.lab import LabScreen
+
+        screen = self.lab_screen
+        if isinstance(screen, LabScreen) and screen.command_running:
+            self._ask_to_leave()
+        else:
+            self._leave(int(ExitCode.OK), "quit")
+
+    async def action_quit(self) -> None:
+        await self.action_leave()
+
+    @work(exclusive=True, exit_on_error=False, group="ask-leave")
+    async def _ask_to_leave(self) -> None:
+        from labrunner.tui.screens.confirm import ConfirmScreen
+
+        if await self.push_screen_wait(
+            ConfirmScreen("Quit?", "A command is still running; quitting stops it.", yes="Quit", no="Stay")
+        ):
+            self._leave(int(ExitCode.OK), "quit")
+
+    @work(exclusive=True, exit_on_error=False, group="leave")
+    async def _leave(self, code: int, reason: str) -> None:
+        if self._leaving:
+            return
+        self._leaving = True
+        self._leave_for_sure(code)
+        await self._close_lab(reason)
+        self.exit(code)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        from labrunner.tui.terminal.widget import ShellTerminal
+
+        # In the shell these keys are the shell's.
+        return not (action in ("leave", "help", "command_palette") and isinstance(self.focused, ShellTerminal))
+
+    def _leave_for_sure(self, code: int) -> None:
+        """End the process though a thread hangs: a check that waits, a terminal that is gone and takes no output."""
+        if self.is_headless:
+            return  # tests: the process is not ours to end
+
+        def end() -> None:
+            time.sleep(LEAVE_WITHIN)
+            os._exit(code)
+
+        threading.Thread(target=end, name="labrunner-leave", daemon=True).start()
+
+    # -- help, palette, errors ---------------------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        from labrunner.tui.screens.help import HelpScreen
+
+        if isinstance(self.screen, HelpScreen):
+            return
+        self.push_screen(HelpScreen(list(self._keys(self.screen)), self.symbols))
+
+    def _keys(self, screen: Screen[object]) -> Iterable[tuple[str, str, str]]:
+        """Key, name and purpose of every action of a screen and of the app, once each."""
+        seen: set[str] = set()
+        for owner in (type(screen), type(self)):
+            for binding in owner.BINDINGS:
+                if isinstance(binding, Binding) and binding.description and (binding.id or "") not in seen:
+                    seen.add(binding.id or binding.action)
+                    key = binding.key_display or self.get_key_display(binding)
+                    yield key, binding.description, binding.tooltip
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette: every action that has a key, and the themes."""
+        seen: set[str] = set()
+        for owner, namespace in ((type(screen), screen), (type(self), self)):
+            for binding in owner.BINDINGS:
+                if not isinstance(binding, Binding) or not binding.description or binding.action == "command_palette":
+                    continue
+                if (binding.id or binding.action) in seen:
+                    continue
+                seen.add(binding.id or binding.action)
+                title = f"{binding.description} ({binding.key_display or self.get_key_display(binding)})"
+                yield SystemCommand(title, binding.tooltip, partial(self._run_bound, binding.action, namespace))
+        for theme in THEMES:
+            name = theme.name.removeprefix("labrunner-").capitalize()
+            yield SystemCommand(f"Theme: {name}", "Change the colours", partial(setattr, self, "theme", theme.name))
+
+    async def _run_bound(self, action: str, namespace: Screen[object] | App[int]) -> None:
+        await self.run_action(action, namespace)
+
+    def explain(self, error: BaseException) -> tuple[str, str]:
+        """What to tell the learner of an error, and the way out; what is not theirs goes to the log file."""
+        if isinstance(error, LabrunnerError):
+            return error.message, error.hint
+        if isinstance(error, OSError):
+            return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", ""
+        log = paths.state_dir() / "logs" / "tui.log"
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a") as file:
+                file.write("".join(traceback.format_exception(error)) + "\n")
+        except OSError:
+            return f"labrunner failed: {type(error).__name__}: {error}", ""
+        return f"labrunner failed: {type(error).__name__}: {error}", f"The details are in {log}."
+
+    def report(self, error: BaseException) -> None:
+        """Say an error without stopping anything."""
+        message, hint = self.explain(error)
+        self.notify(f"{message}\n{hint}" if hint else message, title="That did not work", severity="error", timeout=12)
