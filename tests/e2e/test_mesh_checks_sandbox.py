@@ -1,0 +1,199 @@
+"""Checks of traffic, `labrunner trace` and istioctl, on a sandbox whose requests go through a real Envoy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from labrunner.check.evaluate import evaluate_check
+from labrunner.check.kind import CheckContext
+from labrunner.check.result import CheckResult, CheckStatus
+from labrunner.errors import EnvironmentFault
+from labrunner.lab.model import Check
+from labrunner.sandbox.mesh.envoy import find_envoy
+from labrunner.target.sandbox import SandboxTarget
+
+MANIFEST = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/rev: asm-1-25}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: client, namespace: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client, namespace: shop}
+spec:
+  selector: {matchLabels: {app: client}}
+  template:
+    metadata: {labels: {app: client}}
+    spec:
+      serviceAccountName: client
+      containers: [{name: curl, image: curlimages/curl, command: [sleep, "100000"]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: kennethreitz/httpbin, ports: [{containerPort: 80}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: jaeger, namespace: default}
+spec:
+  selector: {matchLabels: {app: jaeger}}
+  template:
+    metadata: {labels: {app: jaeger}}
+    spec: {containers: [{name: jaeger, image: "docker.io/jaegertracing/all-in-one:1.58"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: tracing, namespace: default}
+spec: {selector: {app: jaeger}, ports: [{name: http-query, port: 80, targetPort: 16686}]}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: tracing, namespace: shop}
+spec: {tracing: [{randomSamplingPercentage: 100}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-admin, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  action: DENY
+  rules: [{to: [{operation: {paths: ["/admin*"]}}]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CheckContext]:
+    try:
+        find_envoy()
+    except EnvironmentFault as error:
+        pytest.skip(error.message)
+    directory = tmp_path_factory.mktemp("mesh")
+    target = SandboxTarget("mesh-checks", ephemeral=True, directory=directory / "sandbox")
+    target.start()
+    try:
+        environment = {**os.environ, **target.environment()}
+        for words, text in (
+            (["apply", "-f", "-"], MANIFEST),
+            (["wait", "-n", "shop", "--for=condition=Available", "deploy", "--all", "--timeout=40s"], None),
+        ):
+            subprocess.run(["kubectl", *words], input=text, text=True, env=environment, check=True, capture_output=True)
+        yield CheckContext(target, directory, environment)
+    finally:
+        target.stop()
+
+
+def ask(world: CheckContext, kind: str, seconds: float = 10.0, **params: Any) -> CheckResult:
+    """Asks until it holds, or the time is over: configuration takes a moment."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = evaluate_check(Check("c", kind, params), world)
+        if found.passed or time.monotonic() > deadline:
+            return found
+
+
+CLIENT = {"from": "deploy/client", "namespace": "shop"}
+
+
+def test_a_request_goes_over_mutual_tls_with_both_identities(world: CheckContext) -> None:
+    identities = {
+        "client": "spiffe://cluster.local/ns/shop/sa/client",
+        "server": "spiffe://cluster.local/ns/shop/sa/default",
+    }
+    found = ask(world, "request", **CLIENT, url="http://web/get", status=200, mtls=True, **identities)
+    assert found.status is CheckStatus.PASSED, found
+
+
+def test_a_refusal_is_the_policys_and_says_so(world: CheckContext) -> None:
+    denied = ask(world, "request", **CLIENT, url="http://web/admin", status=403, deniedBy="shop/no-admin")
+    assert denied.status is CheckStatus.PASSED, denied
+    wrong = ask(world, "request", 0, **CLIENT, url="http://web/admin", status=200)
+    assert wrong.status is CheckStatus.FAILED
+    assert "denied by shop/no-admin rules[0] (DENY)" in wrong.findings[0].message
+
+
+def test_each_cell_of_the_matrix_is_tried(world: CheckContext) -> None:
+    targets = [{"name": "get", "url": "http://web/get"}, {"name": "admin", "url": "http://web/admin"}]
+    callers = [{"name": "client", **CLIENT}]
+    good = ask(world, "connectivity", callers=callers, targets=targets, allow=[{"caller": "client", "target": "get"}])
+    assert good.status is CheckStatus.PASSED, good
+    wrong = ask(
+        world, "connectivity", 0, callers=callers, targets=targets, allow=[{"caller": "client", "target": "admin"}]
+    )
+    assert sorted(f.reason for f in wrong.findings) == ["reached", "refused"]
+
+
+def test_sidecars_are_in_step_and_requests_are_counted(world: CheckContext) -> None:
+    found = ask(world, "mesh", namespace="shop", expiresAfter=60)
+    assert found.status is CheckStatus.PASSED, found
+    ask(world, "request", **CLIENT, url="http://web/get", status=200)
+    labels = {"reporter": "destination", "destination_app": "web", "connection_security_policy": "mutual_tls"}
+    counted = ask(world, "metric", metric="istio_requests_total", labels=labels, value={"$gte": 1})
+    assert counted.status is CheckStatus.PASSED, counted
+
+
+def test_trace_tells_who_decided(world: CheckContext) -> None:
+    command = [
+        sys.executable, "-c",
+        "import sys; from labrunner.check.http_probe import Request, perform;"
+        "from labrunner.check.mesh_questions import hops_of; import json, os; from pathlib import Path;"
+        "a = perform(Request('http://web/admin', 'deploy/client', 'shop'), Path.cwd(), os.environ)[0];"
+        "print(json.dumps(hops_of(a.request_id, {}, Path.cwd(), os.environ)))",
+    ]  # fmt: skip
+    done = subprocess.run(command, env=dict(world.environment), capture_output=True, text=True, check=True, timeout=60)
+    outbound, inbound = json.loads(done.stdout)
+    assert (outbound["direction"], inbound["direction"]) == ("outbound", "inbound")
+    assert inbound["policy"] == "shop/no-admin rules[0]"
+    assert inbound["agrees"]
+
+
+def test_istioctl_shows_proxies_and_their_configuration(world: CheckContext) -> None:
+    def istioctl(*words: str) -> str:
+        environment = dict(world.environment)
+        done = subprocess.run(["istioctl", *words], env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "SYNCED" in istioctl("proxy-status")
+    assert "outbound" in istioctl("proxy-config", "cluster", "deploy/client", "-n", "shop")
+    assert "ROOTCA" in istioctl("proxy-config", "secret", "deploy/web", "-n", "shop")
+    assert "no-admin.shop" in istioctl("x", "authz", "check", "deploy/web", "-n", "shop")
+
+
+def test_the_sidecars_log_has_the_request(world: CheckContext) -> None:
+    ask(world, "request", **CLIENT, url="http://web/get?marked", status=200)
+    command = ["kubectl", "logs", "-n", "shop", "deploy/web", "-c", "istio-proxy", "--tail=20"]
+    deadline = time.monotonic() + 5
+    text = ""
+    while "GET /get?marked HTTP/1.1" not in text and time.monotonic() < deadline:
+        done = subprocess.run(command, env=dict(world.environment), capture_output=True, text=True, check=True)
+        text = done.stdout
+    assert '"GET /get?marked HTTP/1.1" 200' in text
+
+
+def test_jaegers_query_api_has_the_requests_spans(world: CheckContext) -> None:
+    ask(world, "request", **CLIENT, url="http://web/get", status=200)
+    url = "http://tracing.default/jaeger/api/traces?service=web.shop"
+    found = ask(world, "request", **CLIENT, url=url, status=200, body={"$matches": "client.shop"})
+    assert found.status is CheckStatus.PASSED, found

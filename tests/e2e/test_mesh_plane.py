@@ -1,0 +1,186 @@
+"""The mesh at work on a real Envoy: identities, policies, gateways, and what must survive faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.mesh_sandbox import MeshSandbox, no_envoy, until
+
+pytestmark = [pytest.mark.skipif(bool(no_envoy()), reason=no_envoy() or "-"), pytest.mark.timeout(120)]
+
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+DENY_TEAPOT = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-teapots, namespace: shop}
+spec: {action: DENY, selector: {matchLabels: {app: shop}}, rules: [{to: [{operation: {paths: [/status/418]}}]}]}
+"""
+CALL = "http://shop.shop:8000"
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshSandbox]:
+    found = MeshSandbox("plane", tmp_path_factory.mktemp("mesh") / "sandbox")
+    found.open_shop()
+    yield found
+    found.sandbox.stop()
+
+
+def test_sidecars_speak_mutual_tls_with_their_service_accounts(mesh: MeshSandbox) -> None:
+    code, status, body = mesh.curl("shop/client", f"{CALL}/headers")
+    assert (code, status) == (0, 200)
+    assert "URI=spiffe://cluster.local/ns/shop/sa/default" in body
+    code, status, body = mesh.curl("legacy/plain", f"{CALL}/headers")
+    assert (code, status) == (0, 200), "without a policy plaintext is let in"
+    assert "X-Forwarded-Client-Cert" not in body
+
+
+def test_strict_resets_plaintext_and_lets_the_mesh_in(mesh: MeshSandbox) -> None:
+    mesh.apply(STRICT)
+    try:
+        until(lambda: mesh.curl("legacy/plain", f"{CALL}/status/200")[0] in (52, 56))
+        assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200
+    finally:
+        mesh.kubectl("delete", "peerauthentication", "-n", "shop", "default")
+    until(lambda: mesh.curl("legacy/plain", f"{CALL}/status/200")[1] == 200)
+
+
+def test_a_denied_path_answers_403_and_names_envoy(mesh: MeshSandbox) -> None:
+    mesh.apply(DENY_TEAPOT)
+    try:
+        assert mesh.curl("shop/client", f"{CALL}/status/418")[1:] == (403, "RBAC: access denied")
+        assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200
+    finally:
+        mesh.kubectl("delete", "authorizationpolicy", "-n", "shop", "no-teapots")
+    assert mesh.curl("shop/client", f"{CALL}/status/418")[1] == 418
+
+
+def test_the_public_address_works_with_ones_own_curl(mesh: MeshSandbox) -> None:
+    address = mesh.public_address()
+    resolve = ("--resolve", f"shop.example.com:80:{address}")
+    assert mesh.curl("host", "http://shop.example.com/status/202", *resolve)[1] == 202
+    assert mesh.curl("host", f"http://{address}/status/202")[1] == 404, "no Gateway serves that host"
+
+
+def test_a_network_policy_drops_what_it_does_not_allow(mesh: MeshSandbox) -> None:
+    mesh.apply("""
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: own, namespace: shop}
+spec: {podSelector: {matchLabels: {app: shop}}, ingress: [{from: [{podSelector: {matchLabels: {app: client}}}]}]}
+""")
+    try:
+        assert mesh.curl("legacy/plain", f"{CALL}/status/200", "-m", "1")[0] == 28
+        assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200
+    finally:
+        mesh.kubectl("delete", "networkpolicy", "-n", "shop", "own")
+
+
+def test_a_denied_sidecar_hangs_as_on_a_dropped_packet(mesh: MeshSandbox) -> None:
+    mesh.apply("""
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed, namespace: shop}
+spec: {podSelector: {matchLabels: {app: shop}}, policyTypes: [Ingress]}
+""")
+    try:
+        assert mesh.curl("shop/client", f"{CALL}/status/200", "-m", "1")[0] == 28
+    finally:
+        mesh.kubectl("delete", "networkpolicy", "-n", "shop", "closed")
+    assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200
+
+
+def test_envoy_killed_comes_back_with_everything_in_force(mesh: MeshSandbox) -> None:
+    mesh.apply(DENY_TEAPOT)
+    assert mesh.curl("shop/client", f"{CALL}/status/418")[1] == 403
+    before = mesh.envoy_pids()
+    mesh.kill_envoy()
+    until(lambda: mesh.envoy_pids() and mesh.envoy_pids() != before)
+    until(lambda: mesh.curl("shop/client", f"{CALL}/status/418")[1] == 403)
+    mesh.kubectl("delete", "authorizationpolicy", "-n", "shop", "no-teapots")
+    events = mesh.kubectl("get", "events", "-A", "--field-selector=reason=ProxyRestarted")
+    assert "Envoy ended unexpectedly (killed by SIGKILL)" in events
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "{name: envoy.filters.http.nonsense, typed_config: {'@type': type.googleapis.com/no.such.Filter}}",
+        "{name: envoy.filters.http.buffer, typed_config: "
+        "{'@type': type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: many}}",
+    ],
+    ids=["unknown filter", "unreadable value"],
+)
+def test_a_bad_envoy_filter_is_refused_alone(mesh: MeshSandbox, patch: str) -> None:
+    mesh.apply(f"""
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {{name: bad, namespace: shop}}
+spec:
+  workloadSelector: {{labels: {{app: shop}}}}
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match:
+      context: SIDECAR_INBOUND
+      listener: {{filterChain: {{filter: {{name: envoy.filters.network.http_connection_manager}}}}}}
+    patch: {{operation: INSERT_BEFORE, value: {patch}}}
+""")
+    try:
+        field = "--field-selector=reason=ConfigRejected"
+        until(lambda: "no effect" in mesh.kubectl("get", "events", "-n", "shop", field))
+        mesh.apply(DENY_TEAPOT)
+        until(lambda: mesh.curl("shop/client", f"{CALL}/status/418")[1] == 403)
+        assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200
+    finally:
+        mesh.kubectl("delete", "envoyfilter", "-n", "shop", "bad")
+        mesh.kubectl("delete", "authorizationpolicy", "-n", "shop", "no-teapots")
+        mesh.kubectl("delete", "events", "-n", "shop", "--all")
+
+
+def test_certificates_are_renewed_under_load_without_an_error(mesh: MeshSandbox) -> None:
+    def serial() -> str:
+        stats = mesh.kubectl("exec", "-n", "shop", "shop", "-c", "istio-proxy", "--", "pilot-agent", "request", "GET",
+                             "certs")  # fmt: skip
+        return stats
+
+    address = mesh.public_address()
+    resolve = ("--resolve", f"shop.example.com:80:{address}", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n")
+    istiod = ("deployment/istiod", "-n", "istio-system")
+    mesh.kubectl("set", "env", *istiod, "DEFAULT_WORKLOAD_CERT_TTL=4s")
+    try:
+        before = serial()
+        done = mesh.run("curl", "-sS", *resolve, "http://shop.example.com/delay/0.01?[1-400]")
+        codes = done.split()
+        assert len(codes) == 400
+        assert set(codes) == {"200"}
+        assert serial() != before
+    finally:
+        mesh.kubectl("set", "env", *istiod, "DEFAULT_WORKLOAD_CERT_TTL-")
+
+
+def test_a_hundred_flips_leave_the_last_one_in_force(mesh: MeshSandbox) -> None:
+    for _ in range(50):
+        mesh.apply(DENY_TEAPOT)
+        mesh.kubectl("delete", "authorizationpolicy", "-n", "shop", "no-teapots")
+    assert mesh.curl("shop/client", f"{CALL}/status/418")[1] == 418
+
+
+def test_nothing_is_left_after_stop_or_kill(tmp_path_factory: pytest.TempPathFactory, mesh: MeshSandbox) -> None:
+    other = MeshSandbox("plane-two", tmp_path_factory.mktemp("mesh") / "sandbox")
+    until(other.envoy_pids)
+    assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200, "two sandboxes at once"
+    os.kill(other.server_pid, signal.SIGKILL)
+    until(lambda: not other.envoy_pids())
+    other.sandbox.start(owned=True, flavour="istio")
+    until(other.envoy_pids)
+    other.sandbox.stop()
+    assert not other.envoy_pids()

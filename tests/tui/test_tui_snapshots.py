@@ -1,0 +1,147 @@
+"""What the screens look like, at three sizes and in three themes. Renew with `pytest tests/tui --snapshot-update`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from scripted_lab import ScriptedEngine, make_lab, make_library
+from textual.pilot import Pilot
+
+from labrunner.check.result import Finding
+from labrunner.errors import EnvironmentFault
+from labrunner.run.lock import Holder, SessionHeld
+from labrunner.tui.app import LabrunnerApp
+from labrunner.tui.screens.lab import LabScreen
+from labrunner.tui.symbols import ASCII, UNICODE, Symbols
+
+SIZES = {"narrow": (80, 24), "medium": (120, 36), "wide": (160, 48)}
+WRONG_MODE = Finding(
+    "different",
+    "The Gateway hands TLS through instead of ending it.",
+    "SIMPLE",
+    "PASSTHROUGH",
+    "Gateway default/apim: spec.servers[0].tls.mode",
+)
+
+Compare = Callable[..., bool]
+Before = Callable[[Pilot[int]], Awaitable[None]]
+
+
+def app(*, lab: bool = True, symbols: Symbols = UNICODE, theme: str = "night") -> LabrunnerApp:
+    engine = ScriptedEngine(make_lab())
+    engine.failing["gateway-tls"] = WRONG_MODE
+    made = LabrunnerApp(make_library(engine), lab=engine.lab if lab else None, symbols=symbols, frozen=True)
+    made.theme = f"labrunner-{theme}"
+    return made
+
+
+def keys(*pressed: str, phase: str = "ready") -> Before:
+    """Wait for the screen to settle, then press keys, settling after each."""
+
+    async def before(pilot: Pilot[int]) -> None:
+        deadline = time.monotonic() + 10
+        screen = getattr(pilot.app, "lab_screen", None)
+        while isinstance(screen, LabScreen) and screen.phase != phase and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for key in ("", *pressed):
+            if key:
+                await pilot.press(key)
+            await settle(pilot)
+
+    return before
+
+
+async def settle(pilot: Pilot[int]) -> None:
+    """Until no worker runs that will end, and the shell pane has painted what it was fed."""
+    deadline = time.monotonic() + 10
+    screen = getattr(pilot.app, "lab_screen", None)
+    while time.monotonic() < deadline:
+        await pilot.pause()
+        await asyncio.sleep(0.06)
+        ending = [
+            w for w in pilot.app.workers if w.is_running and w.group not in ("ask", "failure", "summary", "trust")
+        ]
+        if not ending and (not isinstance(screen, LabScreen) or screen.shell.wait_drained(0)):
+            break
+    await asyncio.sleep(0.1)
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_catalogue(snap_compare: Compare, size: str) -> None:
+    assert snap_compare(app(lab=False), terminal_size=SIZES[size], run_before=keys())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_lab(snap_compare: Compare, size: str) -> None:
+    assert snap_compare(app(), terminal_size=SIZES[size], run_before=keys("r"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_failing_checks_and_a_hint(snap_compare: Compare, size: str) -> None:
+    assert snap_compare(app(), terminal_size=SIZES[size], run_before=keys("n", "c", "h"))
+
+
+@pytest.mark.parametrize("theme", ["day", "contrast"])
+def test_themes(snap_compare: Compare, theme: str) -> None:
+    assert snap_compare(app(theme=theme), terminal_size=SIZES["medium"], run_before=keys("r", "c"))
+
+
+def test_ascii(snap_compare: Compare) -> None:
+    assert snap_compare(app(symbols=ASCII), terminal_size=SIZES["medium"], run_before=keys("n", "c"))
+
+
+def test_solution(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["wide"], run_before=keys("s", "y"))
+
+
+def test_quiz(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["medium"], run_before=keys("n", "n"))
+
+
+def test_summary(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["medium"], run_before=keys("h", "c", "n", "x", "u"))
+
+
+def test_help(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["medium"], run_before=keys("question_mark"))
+
+
+def test_confirm(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["medium"], run_before=keys("s"))
+
+
+def test_no_match(snap_compare: Compare) -> None:
+    assert snap_compare(app(lab=False), terminal_size=SIZES["medium"], run_before=keys("slash", *"quantum", "down"))
+
+
+def test_too_small(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=(50, 12), run_before=keys())
+
+
+def test_consent(snap_compare: Compare) -> None:
+    made = app()
+    made._lab = dataclasses.replace(make_lab(), directory=Path("/home/ada/labs/apim-istio"))
+    made.library.untrusted.add("apim-istio")  # type: ignore[attr-defined]
+    assert snap_compare(made, terminal_size=SIZES["medium"], run_before=keys(phase="opening"))
+
+
+def test_session_open_elsewhere(snap_compare: Compare) -> None:
+    made = app()
+    holder = Holder(4711, "desk", 0.0)
+    held = SessionHeld(Path("/sessions"), holder)
+    held.message = "this lab is already open (process 4711 on desk, since 09:30)"
+    made.library.held = held  # type: ignore[attr-defined]
+    assert snap_compare(made, terminal_size=SIZES["medium"], run_before=keys(phase="failed"))
+
+
+def test_sandbox_did_not_start(snap_compare: Compare) -> None:
+    made = app()
+    fault = EnvironmentFault("port 6443 on 127.0.0.1 is taken", hint="End what uses it: ss -ltnp 'sport = :6443'")
+    made.library.engine.errors["start"] = fault  # type: ignore[attr-defined]
+    assert snap_compare(made, terminal_size=SIZES["medium"], run_before=keys(phase="failed"))
