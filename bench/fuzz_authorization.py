@@ -6,6 +6,7 @@ python bench/fuzz_authorization.py [--requests N] [--seed S]     exit 0: no disa
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import json
 import re
@@ -37,13 +38,14 @@ from labrunner.sandbox.mesh.explain.token import authenticate
 from labrunner.sandbox.mesh.model import World
 from labrunner.sandbox.mesh.security.authorization import policies_for
 from labrunner.sandbox.mesh.security.request_authentication import jwt_filter, requests_for
-from labrunner.sandbox.mesh.traffic.cluster import Files
+from labrunner.sandbox.mesh.traffic.cluster import ROOT_SECRET
 from labrunner.sandbox.mesh.traffic.inbound import InboundContext, inbound
 from labrunner.sandbox.workload.addresses import AddressPlan
 
 NO_ENVOY = 3
 WORKLOADS = 90
 PER_CONNECTION = 4
+SERVER = "spiffe://cluster.local/ns/t/sa/server"
 _EXTENSIONS = "type.googleapis.com/envoy.extensions.filters"
 
 
@@ -164,22 +166,25 @@ def running(
 ) -> Iterator[tuple[dict[str, ssl.SSLContext], Path]]:
     """An Envoy with every workload's inbound side; yields client contexts by identity, and the access log."""
     ca = MeshCa.self_signed()
-    (directory / "root.pem").write_bytes(ca.root_pem)
     log = directory / "access.log"
-    server = ca.issue("spiffe://cluster.local/ns/t/sa/server", 3600)
-    (directory / "server.pem").write_bytes(server.certificate)
-    (directory / "server.key").write_bytes(server.key)
-    files = Files(directory / "server.pem", directory / "server.key", directory / "root.pem")
+    server = ca.issue(SERVER, 3600)
     apps = {name: str(directory / name) for name in ("http", "tcp")}
     listeners, clusters = [_http_app(apps["http"]), _tcp_app(apps["tcp"])], []
     for index, workload in enumerate(world.workloads):
         app = apps["tcp" if index % 3 == 2 else "http"]
-        context = InboundContext(world, workload, plan, files, lambda w, port, app=app: {"pipe": {"path": app}})
+        context = InboundContext(world, workload, plan, SERVER, lambda w, port, app=app: {"pipe": {"path": app}})
         own_listeners, own_clusters = inbound(context)
         listeners += own_listeners
         clusters += own_clusters
     admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
-    config = {"admin": admin, "static_resources": {"listeners": listeners, "clusters": clusters}}
+    secrets = [
+        {"name": SERVER, "tls_certificate": {
+            "certificate_chain": {"inline_bytes": _base64(server.certificate)},
+            "private_key": {"inline_bytes": _base64(server.key)}}},
+        {"name": ROOT_SECRET, "validation_context": {"trusted_ca": {"inline_bytes": _base64(ca.root_pem)}}},
+    ]  # fmt: skip
+    resources = {"listeners": [_with_own_secrets(one) for one in listeners], "clusters": clusters, "secrets": secrets}
+    config = {"admin": admin, "static_resources": resources}
     text = json.dumps(config).replace(f"${{{PATH_VARIABLE}}}", str(log))
     (directory / "envoy.json").write_text(text)
     process = subprocess.Popen(
@@ -201,6 +206,19 @@ def running(
             process.wait()
         if log.exists():
             _LOGS[log] = log.read_text()
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _with_own_secrets(config: Any) -> Any:
+    """The same with each secret looked up in the configuration itself: there is no discovery service here."""
+    if isinstance(config, dict):
+        return {key: _with_own_secrets(value) for key, value in config.items() if key != "sds_config"}
+    if isinstance(config, list):
+        return [_with_own_secrets(value) for value in config]
+    return config
 
 
 _LOGS: dict[Path, str] = {}
