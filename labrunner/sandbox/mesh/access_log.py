@@ -32,6 +32,7 @@ _COMMON = {
     "tls": "%DOWNSTREAM_TLS_VERSION%",
     "downstream_failure": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
     "chain": "%FILTER_CHAIN_NAME%",
+    "rule": "%METADATA(CLUSTER:istio:config)%",
 }
 _HTTP = {
     "method": "%REQ(:METHOD)%",
@@ -44,6 +45,9 @@ _HTTP = {
     "request_id": "%REQ(X-REQUEST-ID)%",
     "authority": "%REQ(:AUTHORITY)%",
     "route": "%ROUTE_NAME%",
+    "virtual_service": "%METADATA(ROUTE:istio:config)%",
+    "place": "%METADATA(ROUTE:labrunner:place)%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "traceparent": "%REQ(TRACEPARENT)%",
 }
 
@@ -57,3 +61,20 @@ def access_log(fields: dict[str, str], *, tcp: bool = False) -> list[dict[str, A
         "log_format": {"json_format": form},
     }
     return [{"name": "envoy.access_loggers.file", "typed_config": typed}]
+
+
+def connection_log(fields: dict[str, str]) -> list[dict[str, Any]]:
+    """For a listener: connections that no filter chain took, and TLS handshakes that failed.
+
+    Neither gets as far as the log of a connection manager or TCP proxy.
+    """
+    (log,) = access_log(fields, tcp=True)
+    failed = {
+        "name": "envoy.access_loggers.extension_filters.cel",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            "expression": "connection.transport_failure_reason != ''",
+        },
+    }
+    either = [{"response_flag_filter": {"flags": ["NR"]}}, {"extension_filter": failed}]
+    return [{**log, "filter": {"or_filter": {"filters": either}}}]

@@ -80,6 +80,7 @@ def _outbound(
         "name": cluster_name(context.proxy, service.host, port.port, subset),
         "alt_stat_name": f"{context.proxy.key};outbound|{port.port}|{subset}|{service.host}",
         **cluster_fields(policy),
+        "metadata": _origin(service, rule, subset),
     }
     if service.resolution == "NONE" or cluster["lb_policy"] == "CLUSTER_PROVIDED":
         cluster |= {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
@@ -93,6 +94,19 @@ def _outbound(
         cluster["typed_extension_protocol_options"] = {_HTTP_OPTIONS: options}
     _secure(context, cluster, service, port, subset, policy, endpoints)
     return cluster
+
+
+def _origin(service: Service, rule: Rule | None, subset: str) -> dict[str, Any]:
+    """Which objects a cluster is from, as istiod writes it."""
+    own: dict[str, Any] = {
+        "services": [{"host": service.host, "name": service.name, "namespace": service.namespace}],
+    }
+    if rule is not None:
+        namespace, _, name = rule.source.partition("/")
+        own["config"] = f"/apis/networking.istio.io/v1/namespaces/{namespace}/destination-rule/{name}"
+    if subset:
+        own["subset"] = subset
+    return {"filter_metadata": {"istio": own}}
 
 
 def wire(context: ClusterContext, name: str) -> Cluster:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labrunner.sandbox.mesh.access_log import connection_log
 from labrunner.sandbox.mesh.model import Config, Service, Workload, World
 from labrunner.sandbox.mesh.security.authorization import policies_for, rbac_filters
 from labrunner.sandbox.mesh.security.request_authentication import jwt_filter, requests_for
@@ -158,6 +159,7 @@ class _Gateway:
             "listener_filters_timeout": "5s",
             "continue_on_listener_filters_timeout": True,
             "filter_chains": chains,
+            "access_log": connection_log({"proxy": self._proxy.key, "direction": "gateway", "port": str(port)}),
         }
 
     def _chains(self, port: int, servers: list[Server]) -> list[Chain]:
@@ -302,7 +304,8 @@ class _Gateway:
             name=meta["name"],
             hash_policy=hashed,
         )
-        return [route for entry in spec.get("http") or () for route in routes(entry, scope)]
+        entries = enumerate(spec.get("http") or ())
+        return [route for number, entry in entries for route in routes(entry, scope, number)]
 
     # TLS and TCP
 

@@ -15,6 +15,8 @@ from labrunner.sandbox.mesh.traffic.hosts import full_name
 
 Route = dict[str, Any]
 
+OWN_METADATA = "labrunner"
+"""Metadata that istiod does not write; dumps leave it out."""
 DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled"
 _TYPE = "type.googleapis.com/envoy.extensions.filters.http"
 
@@ -43,13 +45,14 @@ class Scope:
     """By destination host: what consistent hashing looks at."""
 
 
-def routes(entry: dict[str, Any], scope: Scope) -> list[Route]:
-    """Empty when none of its matches can apply to this proxy."""
+def routes(entry: dict[str, Any], scope: Scope, number: int = 0) -> list[Route]:
+    """Empty when none of its matches can apply to this proxy. `number`: the entry's place in the VirtualService."""
     matches = entry.get("match") or [None]
     found = []
     for index, match in enumerate(matches):
         if match is None or _applies(match, scope):
-            found.append(_route(entry, match or {}, index, scope))
+            place = f"http[{number}]" + ("" if match is None else f".match[{index}]")
+            found.append({**_route(entry, match or {}, scope), "metadata": _origin(scope, place)})
             if match is None or _catches_all(match):
                 break
     return found
@@ -130,7 +133,13 @@ def _catches_all(match: dict[str, Any]) -> bool:
     return everything and not any(match.get(key) for key in narrowing)
 
 
-def _route(entry: dict[str, Any], match: dict[str, Any], index: int, scope: Scope) -> Route:
+def _origin(scope: Scope, place: str) -> dict[str, Any]:
+    """Which object a route is from, as istiod writes it, and where in it."""
+    config = f"/apis/networking.istio.io/v1/namespaces/{scope.namespace}/virtual-service/{scope.name}"
+    return {"filter_metadata": {"istio": {"config": config}, OWN_METADATA: {"place": place}}}
+
+
+def _route(entry: dict[str, Any], match: dict[str, Any], scope: Scope) -> Route:
     name = ".".join(filter(None, (entry.get("name", ""), match.get("name", "")))) or scope.name
     route: Route = {"name": name, "match": _match(match)}
     if redirect := entry.get("redirect"):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from labrunner.sandbox.mesh.access_log import access_log
+from labrunner.sandbox.mesh.access_log import connection_log
 from labrunner.sandbox.mesh.model import ServicePort, Workload, World
 from labrunner.sandbox.mesh.security.authorization import policies_for, rbac_filters
 from labrunner.sandbox.mesh.security.peer_authentication import Mode, peer_modes
@@ -84,14 +84,8 @@ def _listener(context: InboundContext, port: int, mode: Mode) -> Listener:
         "listener_filters_timeout": "5s",
         "continue_on_listener_filters_timeout": True,
         "filter_chains": _chains(context, port, mode, kind),
-        "access_log": [_unmatched(context, port)],
+        "access_log": connection_log({"proxy": context.proxy.key, "direction": "inbound", "port": str(port)}),
     }
-
-
-def _unmatched(context: InboundContext, port: int) -> dict[str, Any]:
-    """Logs connections that no chain takes: plaintext where mutual TLS is required."""
-    (log,) = access_log({"proxy": context.proxy.key, "direction": "inbound", "port": str(port)}, tcp=True)
-    return {**log, "filter": {"response_flag_filter": {"flags": ["NR"]}}}
 
 
 def _chains(context: InboundContext, port: int, mode: Mode, kind: str) -> list[Chain]:

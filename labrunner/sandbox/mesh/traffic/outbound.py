@@ -306,7 +306,7 @@ class _Outbound:
         )
         if not spec.get("http"):
             return self._default(service.host, port) if service else []
-        return [route for entry in spec["http"] for route in routes(entry, scope)]
+        return [route for number, entry in enumerate(spec["http"]) for route in routes(entry, scope, number)]
 
     def _unknown_hosts(self, config: Config, port: int, here: Sequence[Service], add: Any) -> None:
         """Hosts that no service of this port has: istiod gives them a virtual host on port 80, and wildcards."""
