@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import re
-import shutil
 import threading
 import time
 import weakref
@@ -15,24 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labrunner.check.kind import CheckContext, CheckKind
-from labrunner.check.result import CheckResult, CheckStatus
 from labrunner.errors import EnvironmentFault, UsageError
 from labrunner.lab.model import Block, Check, Lab, Step, Variable
-from labrunner.lab.substitution import substitute
-from labrunner.run import checking, events, hints, processes, variables
+from labrunner.run import events, hints, processes, variables
 from labrunner.run.causes import Causes
+from labrunner.run.commands import GONE_WELL, Commands
 from labrunner.run.events import BlockFinished, Event
 from labrunner.run.journal import Reader
+from labrunner.run.judging import Judge
 from labrunner.run.live_checks import LiveChecks
 from labrunner.run.lock import SessionLock
-from labrunner.run.output import OutputSink
-from labrunner.run.plain_text import shortened
+from labrunner.run.preparing import make_ready
 from labrunner.run.protocol import Attempt, EngineProtocol, Hint, Listener
 from labrunner.run.recording import Recording
 from labrunner.run.redaction import Redactor
-from labrunner.run.session import OUTPUT_KEPT, Session, StepState, session_dir
+from labrunner.run.session import Session, StepState, session_dir
 from labrunner.run.shell import Shell
-from labrunner.run.shell_command import CommandResult, TextSink
 from labrunner.run.telling import Teller
 from labrunner.target.base import Target
 
@@ -80,7 +76,6 @@ class Engine:
         self._directory = (directory or session_dir(lab.id, target.name)).absolute()
         self._given = dict(given or {})
         self._own_environment = dict(os.environ if environment is None else environment)
-        self._kinds = kinds
         self._take_over = take_over
         self._headless = headless
         self._size = (rows, columns)
@@ -90,16 +85,18 @@ class Engine:
         self._lock = SessionLock(self._directory)
         self._teller = Teller(self._directory)
         self._values: dict[str, str] = {}
-        self._types = {v.name: v.type for v in lab.variables}
         self._shell: Shell | None = None
-        self._typed: tuple[str, str, OutputSink] | None = None
         self._fault: EnvironmentFault | None = None
         self._closing = threading.Event()
-        self._waiting: set[threading.Event] = set()
         self._closed = False
         self._closing_once = threading.Lock()
         self._causes = Causes()
         self._teller.subscribe(self._causes.hear)
+        self._commands = Commands(lab, self._teller, lambda: self.shell, headless=headless, failed=self._fail)
+        types = {v.name: v.type for v in lab.variables}
+        self._judge = Judge(
+            self._teller, self._causes, self._context, lambda: self._values, types, kinds, self._closing
+        )
         self._way_back: WayBack | None = None
         self._live = LiveChecks(self, self._causes)
         self.notes: list[str] = []
@@ -198,7 +195,7 @@ class Engine:
         _at_exit(self)
         self._lock.on_take_over(lambda: self.close("taken-over"))
         self.target.start()
-        environment = self._make_ready()
+        environment = make_ready(self.lab, self.target, self.workdir, self._own_environment)
         self._teller.say(
             events.SessionStarted(
                 at=time.time(), lab=self.lab.id, lab_digest=self.lab.digest, target=self.target.name, resumed=resumed
@@ -214,7 +211,7 @@ class Engine:
             environment={**environment, **self._values},
             mark=str(self._directory),
             restore=resumed,
-            listener=_Typed(self),
+            listener=self._commands,
             rows=self._size[0],
             columns=self._size[1],
         )
@@ -227,33 +224,6 @@ class Engine:
         self._shell.start()
         self._values |= {name: environment[name] for name in ("LAB_ID", "LAB_ASSETS") if name in environment}
         self._must_be_open()
-
-    def _make_ready(self) -> dict[str, str]:
-        """Work directory and environment; raises `EnvironmentFault` when the lab needs what is not there."""
-        try:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFault(
-                f"cannot make the lab's work directory {self.workdir}: {error.strerror}",
-                hint="make the place writable, or choose another with LABRUNNER_HOME",
-            ) from error
-        environment = {**self._own_environment, **self.target.environment(), "LAB_ID": self.lab.id}
-        if self.lab.assets is not None:
-            environment["LAB_ASSETS"] = str(self.lab.assets)
-        lacking = [feature for feature in self.lab.requires.features if feature not in self.target.features]
-        if lacking:
-            raise EnvironmentFault(
-                f"lab {self.lab.id} needs {', '.join(lacking)}, which the target {self.target.name} lacks",
-                hint="`labrunner doctor` says what each target has",
-            )
-        path = environment.get("PATH", os.defpath)
-        missing = [tool for tool in self.lab.requires.tools if shutil.which(tool, path=path) is None]
-        if missing:
-            raise EnvironmentFault(
-                f"lab {self.lab.id} needs {', '.join(missing)}, not found on the PATH",
-                hint="`labrunner doctor` says how to get it",
-            )
-        return environment
 
     def _start_directory(self) -> Path:
         kept = Path(self.session.cwd) if self.session.cwd else self.workdir
@@ -279,8 +249,8 @@ class Engine:
         if self.session.setup_done:
             return
         for block in self.lab.setup:
-            finished = self._run("", block, "setup")
-            if finished.outcome not in ("ok", "started"):
+            finished = self._commands.run("", block, "setup")
+            if finished.outcome not in GONE_WELL:
                 raise SetupFailed(block, finished)
         self._teller.say(events.SetupFinished(at=time.time()))
 
@@ -341,16 +311,9 @@ class Engine:
     def jump_to(self, step: Step) -> None:
         def solve(before: Step) -> bool:
             done = self.solve(before)
-            return all(f.outcome in ("ok", "started") for f in done) and self._passes(before)
+            return all(f.outcome in GONE_WELL for f in done) and self._judge.passes(before)
 
         self.way_back.jump(step, solve)
-
-    def _passes(self, step: Step) -> bool:
-        """Check it, the questions left out: nobody answers them for the learner."""
-        attempt = self.check(step, only=[check.id for check in step.checks if check.kind != "quiz"])
-        if attempt.passed:
-            self._change(step, StepState.PASSED)
-        return attempt.passed
 
     @property
     def can_undo(self) -> bool:
@@ -372,7 +335,7 @@ class Engine:
 
     def run_block(self, step: Step, block: Block, *, role: str = "block") -> BlockFinished:
         """Raises `ShellBusy` while another command runs, `EnvironmentFault` when the outcome cannot be journalled."""
-        return self._run(step.id, block, role)
+        return self._commands.run(step.id, block, role)
 
     def interrupt(self) -> None:
         if self._shell is not None:
@@ -391,59 +354,7 @@ class Engine:
 
     def check(self, step: Step, *, wait: bool = True, only: Sequence[str] | None = None) -> Attempt:
         """`only`: ids of the checks to evaluate; the step's state then stays as it is."""
-        self._must_be_open()
-        cancelled = threading.Event()
-        self._waiting.add(cancelled)
-        if self._closing.is_set():
-            cancelled.set()
-        checks = [check for check in step.checks if only is None or check.id in only]
-        for check in checks:
-            self._teller.say(events.CheckStarted(at=time.time(), step=step.id, check=check.id))
-        results = []
-        try:
-            for result in self._evaluate(checks, wait, cancelled):
-                self._say_result(step, result)
-                results.append(result)
-        finally:
-            self._waiting.discard(cancelled)
-        attempt = Attempt(step.id, self.session.record(step.id).attempts + 1, tuple(results))
-        if only is None:
-            self._teller.say(
-                events.AttemptFinished(at=time.time(), step=step.id, number=attempt.number, passed=attempt.passed)
-            )
-            self._judge(step, attempt)
-        return attempt
-
-    def _evaluate(self, checks: Sequence[Check], wait: bool, cancelled: threading.Event) -> Iterator[CheckResult]:
-        shell = self.shell
-        context = CheckContext(
-            target=self.target,
-            cwd=shell.cwd,
-            environment=dict(shell.environment),
-            answers=self.session.answers(),
-        )
-        values = {**shell.environment, **self._values}
-
-        def one(check: Check) -> CheckResult:
-            return checking.evaluate(
-                check, context, values, self._types, kinds=self._kinds, wait=wait, cancelled=cancelled
-            )
-
-        for result in checking.evaluate_all(checks, one):
-            self._must_be_open()
-            yield self.redactor.value(result)
-
-    def _say_result(self, step: Step, result: CheckResult) -> None:
-        before = self.session.record(step.id).results.get(result.check_id)
-        self._teller.say(events.CheckFinished(at=time.time(), step=step.id, check=result.check_id, result=result))
-        if result.status is CheckStatus.FAILED:
-            cause = self._causes.of(result, broke=before is not None and before.passed)
-            if cause is not None:
-                self._teller.say(
-                    events.CheckCaused(
-                        at=time.time(), step=step.id, check=result.check_id, command=cause.text, ran_at=cause.started
-                    )
-                )
+        return self._judge.check(step, wait=wait, only=only)
 
     # -- checks that look again by themselves (see `live_checks`)
 
@@ -455,45 +366,13 @@ class Engine:
         return iter(self.lab.steps)
 
     def check_params(self, check: Check) -> Mapping[str, Any]:
-        params: Mapping[str, Any] = substitute(check.params, {**self.shell.environment, **self._values}, self._types)
-        return params
+        return self._judge.params(check)
 
     def look_again(self, step: Step, *, skip_slower: float | None = None, in_doubt: bool = False) -> bool:
-        if self._waiting:
-            return True  # the learner's own check says it, and its end has us look again
-        record = self.session.record(step.id)
-        answered = record.answers
-        kept = {
-            check.id: record.results.get(check.id)
-            for check in step.checks
-            if (check.kind == "quiz" and check.id not in answered)
-            or (
-                skip_slower is not None
-                and (last := record.results.get(check.id)) is not None
-                and last.duration > skip_slower
-            )
-        }
-        asked = [check for check in step.checks if check.id not in kept]
-        results = {check_id: result for check_id, result in kept.items() if result is not None}
-        waited_for = False
-        for check, result in zip(asked, self._evaluate(asked, False, self._closing), strict=True):
-            if self._waiting:
-                return True
-            before = record.results.get(check.id)
-            if before is None or _differ(before, result):
-                self._say_result(step, result)
-            results[check.id] = result
-            waited_for |= result.status is CheckStatus.FAILED and check.wait > 0
-        if not step.checks or len(results) < len(step.checks):
-            return True
-        if in_doubt and waited_for and record.state is StepState.PASSED:
-            return False
-        self._judge(step, Attempt(step.id, record.attempts, tuple(results.values())))
-        return True
+        return self._judge.look_again(step, skip_slower=skip_slower, in_doubt=in_doubt)
 
     def stop_waiting(self) -> None:
-        for cancelled in list(self._waiting):
-            cancelled.set()
+        self._judge.stop_waiting()
 
     def answer(self, step: Step, check_id: str, answer: str) -> None:
         self._must_be_open()
@@ -533,140 +412,38 @@ class Engine:
         self.show_solution(step)
         finished = []
         for block in step.solution:
-            finished.append(self._run(step.id, block, "solution"))
-            if finished[-1].outcome not in ("ok", "started"):
+            finished.append(self._commands.run(step.id, block, "solution"))
+            if finished[-1].outcome not in GONE_WELL:
                 break
         return finished
 
     def clean_up(self, step: Step | None = None) -> list[BlockFinished]:
         """Run the step's cleanup, or without a step the lab's own; every block is tried."""
         blocks, step_id = (self.lab.cleanup, "") if step is None else (step.cleanup, step.id)
-        return [self._run(step_id, block, "cleanup") for block in blocks]
+        return [self._commands.run(step_id, block, "cleanup") for block in blocks]
 
     def skip(self, step: Step) -> None:
         self._must_be_open()
         if self.session.record(step.id).state is not StepState.PASSED:
-            self._change(step, StepState.SKIPPED)
+            self._judge.change(step, StepState.SKIPPED)
 
     # -- inside
 
-    def _judge(self, step: Step, attempt: Attempt) -> None:
-        """A step has passed when all its checks have; one that passed before and fails now has regressed."""
-        state = self.session.record(step.id).state
-        if attempt.passed:
-            self._change(step, StepState.PASSED)
-        elif state is StepState.PASSED and any(r.status is CheckStatus.FAILED for r in attempt.results):
-            self._change(step, StepState.REGRESSED)
-
-    def _change(self, step: Step, state: StepState) -> None:
-        if self.session.record(step.id).state is not state:
-            self._teller.say(events.StepStateChanged(at=time.time(), step=step.id, state=str(state)))
-
-    def _run(self, step_id: str, block: Block, role: str) -> BlockFinished:
+    def _context(self) -> CheckContext:
+        """What checks look at. Raises `EnvironmentFault` while the lab is not open."""
         shell = self.shell
-        self._teller.say(
-            events.BlockStarted(at=time.time(), step=step_id, block=block.id, role=role, command=block.run)
-        )
-        sink = self._sink(step_id, block.id)
-        timeout = None if block.interactive and not self._headless else block.timeout
-        try:
-            result = shell.run(block.run, timeout=timeout, sink=sink, background=block.background)
-        except BaseException:
-            self._finished(step_id, block.id, role, CommandResult(None, "interrupted", str(shell.cwd), 0.0), "")
-            raise
-        output = sink.finish()
-        outcome = _outcome(block, result, output)
-        return self._finished(step_id, block.id, role, result, output, outcome)
-
-    def _sink(self, step_id: str, block_id: str) -> OutputSink:
-        return OutputSink(
-            self.redactor,
-            lambda text: self._teller.say(events.BlockOutput(at=time.time(), step=step_id, block=block_id, text=text)),
+        return CheckContext(
+            target=self.target,
+            cwd=shell.cwd,
+            environment=dict(shell.environment),
+            answers=self.session.answers(),
         )
 
-    def _finished(
-        self, step_id: str, block_id: str, role: str, result: CommandResult, output: str, outcome: str = ""
-    ) -> BlockFinished:
-        finished = BlockFinished(
-            at=time.time(), step=step_id, block=block_id, role=role, exit=result.status,
-            outcome=outcome or result.outcome, output=shortened(output, OUTPUT_KEPT), cwd=result.cwd,
-            seconds=result.seconds,
-        )  # fmt: skip
-        finished = self.redactor.value(finished)
-        self._teller.say(finished)
-        return finished
+    def _fail(self, fault: EnvironmentFault) -> None:
+        self._fault = fault
 
     def _must_be_open(self) -> None:
         _ = self.shell
-
-    def _typed_started(self, text: str) -> TextSink:
-        step_id = self.session.current
-        step = self.lab.step(step_id)
-        known = () if step is None else (*step.blocks, *step.solution)
-        block_id = next((b.id for b in known if b.run.strip() == text.strip()), "")
-        sink = self._sink(step_id, block_id)
-        self._typed = (step_id, block_id, sink)
-        self._say_from_shell(
-            events.BlockStarted(at=time.time(), step=step_id, block=block_id, role="typed", command=text)
-        )
-        return sink
-
-    def _typed_finished(self, text: str, result: CommandResult) -> None:
-        if self._typed is None:
-            return
-        step_id, block_id, sink = self._typed
-        self._typed = None
-        output = sink.finish()
-        step = self.lab.step(step_id)
-        block = step.block(block_id) if step is not None and block_id else None
-        outcome = _outcome(block or Block("", text), result, output)
-        try:
-            self._finished(step_id, block_id, "typed", result, output, outcome)
-        except EnvironmentFault as fault:
-            self._fault = fault
-
-    def _say_from_shell(self, event: Event) -> None:
-        """On the reader thread nobody can be told of a full disk; the next call tells."""
-        try:
-            self._teller.say(event)
-        except EnvironmentFault as fault:
-            self._fault = fault
-
-
-class _Typed:
-    """The engine as the shell's listener."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def typed_started(self, text: str) -> TextSink:
-        return self._engine._typed_started(text)
-
-    def typed_finished(self, text: str, result: CommandResult) -> None:
-        self._engine._typed_finished(text, result)
-
-    def restarted(self, reason: str) -> None:
-        self._engine._say_from_shell(events.ShellRestarted(at=time.time(), reason=reason))
-
-
-def _outcome(block: Block, result: CommandResult, output: str) -> str:
-    """What the block's run counts as (see `BlockFinished`)."""
-    if result.outcome == "syntax":
-        return "not-run"
-    if result.outcome != "exited":
-        return result.outcome
-    if block.background:
-        return "started"
-    if result.status != block.expect.exit:
-        return "unexpected-exit"
-    if block.expect.output is not None and not re.search(block.expect.output, output, re.MULTILINE):
-        return "unexpected-output"
-    return "ok"
-
-
-def _differ(before: CheckResult, now: CheckResult) -> bool:
-    """Whether the learner would see another result."""
-    return (before.status, before.findings, before.title) != (now.status, now.findings, now.title)
 
 
 def _last_line(text: str) -> str:
