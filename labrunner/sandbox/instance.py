@@ -27,6 +27,7 @@ from labrunner.errors import EnvironmentFault, TimedOut, UsageError
 from labrunner.paths import state_dir
 from labrunner.sandbox import mesh_flavours
 from labrunner.sandbox.layout import Layout
+from labrunner.sandbox.sockets import remove as remove_sockets
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _STOP_SECONDS = 0.8
@@ -92,11 +93,13 @@ class Sandbox:
         if not self.directory.is_dir():
             return False
         with self._exclusive(10.0):
-            if self._running() is None:
+            was_running = self._running() is not None
+            if was_running:
+                self._end()
+            else:
                 self._reap()
-                return False
-            self._end()
-            return True
+            remove_sockets(self._layout.sockets)
+            return was_running
 
     def destroy(self) -> None:
         """Stop it and delete its directory."""

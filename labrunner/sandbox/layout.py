@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from labrunner.sandbox.sockets import sockets_of
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -29,6 +31,11 @@ class Layout:
     def mesh(self) -> Path:
         """Envoy's files and the mesh's certificates."""
         return self.directory / "mesh"
+
+    @property
+    def sockets(self) -> Path:
+        """Where Envoy and its control plane meet; not below the directory."""
+        return sockets_of(self.mesh)
 
     @property
     def client(self) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from labrunner.sandbox.layout import Layout
 from tests.e2e.mesh_sandbox import MeshSandbox, no_envoy, until
 
 pytestmark = [pytest.mark.skipif(bool(no_envoy()), reason=no_envoy() or "-"), pytest.mark.timeout(120)]
@@ -178,9 +179,12 @@ def test_nothing_is_left_after_stop_or_kill(tmp_path_factory: pytest.TempPathFac
     other = MeshSandbox("plane-two", tmp_path_factory.mktemp("mesh") / "sandbox")
     until(other.envoy_pids)
     assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200, "two sandboxes at once"
+    sockets = Layout(other.sandbox.directory).sockets
+    assert sockets.stat().st_mode & 0o077 == 0, "Envoy's administration is the user's alone"
     os.kill(other.server_pid, signal.SIGKILL)
     until(lambda: not other.envoy_pids())
     other.sandbox.start(owned=True, flavour="istio")
     until(other.envoy_pids)
     other.sandbox.stop()
     assert not other.envoy_pids()
+    assert not sockets.exists()

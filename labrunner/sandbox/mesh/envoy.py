@@ -52,13 +52,12 @@ def find_envoy() -> Path:
 class Envoy:
     """`ended` is called when it ends without having been told to."""
 
-    def __init__(self, directory: Path, admin_host: str, ended: Callable[[int], None]) -> None:
-        self.directory = directory
-        self._admin_host, self._ended = admin_host, ended
-        self.discovery = ("127.0.0.1", 1)
-        """Where it asks for extension configurations."""
+    def __init__(self, directory: Path, sockets: Path, ended: Callable[[int], None]) -> None:
+        self.directory, self._ended = directory, ended
+        self.discovery = sockets / "xds"
+        """Where it asks for secrets and extension configurations."""
+        self._admin = sockets / "admin"
         self._process: subprocess.Popen[bytes] | None = None
-        self._admin_port = 0
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -86,14 +85,13 @@ class Envoy:
         """Start it and wait until it serves. Raises EnvironmentFault."""
         program = find_envoy()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        admin = self.directory / "admin"
-        admin.unlink(missing_ok=True)
+        self._admin.unlink(missing_ok=True)
         bootstrap = self.directory / "bootstrap.json"
         bootstrap.write_text(json.dumps(self._bootstrap()))
         self.access_log.touch(mode=0o600)
         command = [
             str(program), "-c", str(bootstrap), "--concurrency", str(CONCURRENCY), "--use-dynamic-base-id",
-            "--base-id-path", str(self.directory / "base-id"), "--admin-address-path", str(admin),
+            "--base-id-path", str(self.directory / "base-id"),
             "--file-flush-interval-msec", "50",
             "--reject-unknown-dynamic-fields",
             "--drain-strategy", "immediate", "--drain-time-s", "1", "--parent-shutdown-time-s", "2",
@@ -109,8 +107,7 @@ class Envoy:
         while asyncio.get_running_loop().time() < deadline:
             if self._process.poll() is not None:
                 break
-            with contextlib.suppress(OSError, ValueError):
-                self._admin_port = int(admin.read_text().rpartition(":")[2])
+            with contextlib.suppress(OSError):
                 if "LIVE" in await self.ask("GET", "/ready"):
                     return
             await asyncio.sleep(0.01)
@@ -149,7 +146,7 @@ class Envoy:
 
     async def ask(self, method: str, path: str) -> str:
         """A request to the admin interface. Raises OSError."""
-        reader, writer = await asyncio.open_connection(self._admin_host, self._admin_port)
+        reader, writer = await asyncio.open_unix_connection(self._admin)
         try:
             writer.write(f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
             answer = await reader.read()
@@ -174,7 +171,7 @@ class Envoy:
 
         return {
             "node": {"id": "labrunner", "cluster": "labrunner"},
-            "admin": {"address": {"socket_address": {"address": self._admin_host, "port_value": 0}}},
+            "admin": {"address": {"pipe": {"path": str(self._admin), "mode": 0o600}}},
             "dynamic_resources": {
                 "lds_config": watched(self.lds),
                 "cds_config": watched(self.cds),
@@ -184,7 +181,7 @@ class Envoy:
                     "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
                 },
             },
-            "static_resources": {"clusters": [_discovery_cluster(*self.discovery)]},
+            "static_resources": {"clusters": [_discovery_cluster(self.discovery)]},
             "layered_runtime": {
                 "layers": [
                     {
@@ -211,8 +208,8 @@ class Envoy:
         }
 
 
-def _discovery_cluster(host: str, port: int) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+def _discovery_cluster(sock: Path) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(sock)}}}}
     options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     return {
         "name": "xds-grpc",

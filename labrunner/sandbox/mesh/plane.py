@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labrunner.errors import EnvironmentFault
+from labrunner.sandbox import sockets
 from labrunner.sandbox.kube.api import Api, Change, Obj
 from labrunner.sandbox.kube.controllers.settings import MeshSettings
 from labrunner.sandbox.mesh import envoy_filter, policy, world
@@ -73,12 +74,13 @@ class MeshPlane:
     _renewal: asyncio.TimerHandle | None = None
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
     _black_hole: list[socket.socket] = field(default_factory=list)
+    _sockets: Path = field(init=False)
     _unsubscribe: Any = None
     _closed: bool = False
 
     def __post_init__(self) -> None:
-        block = self.network.plan.block
-        self.envoy = Envoy(self.directory, f"127.{block}.255.253", self._envoy_ended)
+        self._sockets = sockets.sockets_of(self.directory.parent)
+        self.envoy = Envoy(self.directory, self._sockets, self._envoy_ended)
         self.delivery = Delivery(self.envoy, DiscoveryServer())
         self.wire = Wire(self._leave)
         self.relay = Relay(self._enter)
@@ -112,6 +114,7 @@ class MeshPlane:
         for sock in self._black_hole:
             sock.close()
         self.envoy.kill()
+        sockets.remove(self._sockets)
 
     # following
 
@@ -201,8 +204,8 @@ class MeshPlane:
             host = f"127.{self.network.plan.block}.255.252"
             self._black_hole = _black_hole(host)
             self.wire.start(host)
-            await self.delivery.discovery.start(host)
-            self.envoy.discovery = self.delivery.discovery.address
+            sockets.make(self._sockets)
+            await self.delivery.discovery.start(self.envoy.discovery)
         everything = {envoy_filter.name_of(config) for config in seen.of("EnvoyFilter")}
         self.delivery.prepare(render(seen, self._surroundings(seen), self._active, everything))
         await self.envoy.run()

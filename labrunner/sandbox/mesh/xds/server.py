@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
+from pathlib import Path
 
 from labrunner.sandbox.kube.protobuf.wire import WireError
 from labrunner.sandbox.mesh.xds.grpc import Connection, Stream
@@ -24,17 +24,12 @@ class DiscoveryServer:
         """By type URL."""
         self.refused: dict[str, str] = {}
         """Name -> Envoy's words, for resources it did not take."""
-        self.address = ("127.0.0.1", 1)
         self._server: asyncio.Server | None = None
         self._streams: list[_Stream] = []
         self._connections: list[Connection] = []
 
-    async def start(self, host: str) -> None:
-        # The protocol is named because asyncio sends small frames at once only then.
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        sock.bind((host, 0))
-        self.address = sock.getsockname()[:2]
-        self._server = await asyncio.get_running_loop().create_server(self._connection, sock=sock)
+    async def start(self, path: Path) -> None:
+        self._server = await asyncio.get_running_loop().create_unix_server(self._connection, path)
 
     def stop(self) -> None:
         if self._server:
