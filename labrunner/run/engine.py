@@ -248,11 +248,16 @@ class Engine:
         """Run the setup blocks, once per session. Raises `SetupFailed` when one does not do what it must."""
         if self.session.setup_done:
             return
-        for block in self.lab.setup:
+        self.build(self.lab.setup)
+        self._teller.say(events.SetupFinished(at=time.time()))
+
+    def build(self, blocks: Sequence[Block]) -> None:
+        """Run blocks that make the world what a step begins with. Raises `SetupFailed` at the first that does not do
+        what it must."""
+        for block in blocks:
             finished = self._commands.run("", block, "setup")
             if finished.outcome not in GONE_WELL:
                 raise SetupFailed(block, finished)
-        self._teller.say(events.SetupFinished(at=time.time()))
 
     def close(self, reason: str = "quit") -> None:
         with self._closing_once:

@@ -1,6 +1,7 @@
 """Going back and ahead: each step begins with a checkpoint of the sandbox, the files and the shell.
 
-On a live cluster, which keeps no snapshots, going back runs the steps' cleanup; `plan_back` says so beforehand.
+On a live cluster, which keeps no snapshots, going back runs the steps' cleanup, then again the setup and the earlier
+solutions, because a cleanup may take away what an earlier step made; `plan_back` says so beforehand.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from labrunner.errors import EnvironmentFault, LabrunnerError
-from labrunner.lab.model import Block, Step
+from labrunner.lab.model import Block, Lab, Step
 from labrunner.run import events
 from labrunner.run.session import StepRecord, StepState
 
@@ -40,6 +41,13 @@ class BackPlan:
     reopened: tuple[str, ...]
     """Steps that are open again, by id, this one first."""
     cleanup: tuple[Block, ...] = ()
+    again: tuple[Block, ...] = ()
+    """What is run after the cleanup: the setup, and the solutions of earlier steps."""
+
+
+def blocks_before(lab: Lab, steps: Sequence[Step]) -> tuple[Block, ...]:
+    """What makes the world anew up to the end of `steps`, on a target that keeps no snapshots."""
+    return (*lab.setup, *(block for step in steps for block in step.solution if not block.interactive))
 
 
 class WayBack:
@@ -98,7 +106,8 @@ class WayBack:
         touched = [s for s in after if s is step or not _untouched(session.record(s.id))]
         whole = bool(kept["whole"])
         cleanup = () if whole else tuple(block for s in reversed(touched) for block in s.cleanup)
-        return BackPlan(step.id, whole, tuple(s.id for s in touched), cleanup)
+        again = blocks_before(self._engine.lab, self._passed_before(step)) if cleanup else ()
+        return BackPlan(step.id, whole, tuple(s.id for s in touched), cleanup, again)
 
     def ahead_of(self, step: Step) -> tuple[Step, ...]:
         """The steps before this one whose solutions a jump applies."""
@@ -121,6 +130,7 @@ class WayBack:
         for block in plan.cleanup:
             self._engine.run_block(step, block, role="cleanup")
         self._checkpoints.restore(self._name(step.id))
+        self._engine.build(plan.again)
         for later in self._from(step)[1:]:
             shutil.rmtree(self._place(later.id), ignore_errors=True)
         for step_id in plan.reopened:
@@ -157,6 +167,10 @@ class WayBack:
             self._engine.tell(events.StepEntered(at=time.time(), step=at))
         shutil.rmtree(self._place(_UNDO), ignore_errors=True)
         return at
+
+    def _passed_before(self, step: Step) -> Sequence[Step]:
+        before = self._engine.lab.steps[: self._engine.lab.steps.index(step)]
+        return [s for s in before if self._engine.session.record(s.id).state is StepState.PASSED]
 
     def _from(self, step: Step) -> Sequence[Step]:
         return self._engine.lab.steps[self._engine.lab.steps.index(step) :]

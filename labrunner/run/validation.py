@@ -8,7 +8,7 @@ nothing of that. At the end the cleanup of all steps and of the lab leaves nothi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from labrunner.check.result import CheckResult, CheckStatus
@@ -17,6 +17,7 @@ from labrunner.lab.model import Block, Check, Lab, Mistake, Step
 from labrunner.run import events, hints
 from labrunner.run.engine import Attempt, Engine, Listener, SetupFailed
 from labrunner.run.events import BlockFinished, Event
+from labrunner.run.going_back import blocks_before
 from labrunner.run.plain_text import shortened
 from labrunner.run.proofs import LabReport, Proof, ProofStatus, Verdict
 from labrunner.run.waiting import wait_for
@@ -153,9 +154,12 @@ class LabValidation:
                 self._add(step.id, f"mistake:{mistake.id}:undo", restored, 0.0)
 
     def _put_back(self, checkpoints: Checkpoints, name: str, step: Step, can: bool) -> None:
-        if not can:
+        again: Sequence[Block] = ()
+        if not can and step.cleanup:
             self._engine.clean_up(step)
+            again = blocks_before(self._lab, self._lab.steps[: self._lab.steps.index(step)])
         checkpoints.restore(name)
+        self._engine.build(again)
 
     def _only_solve(self, step: Step) -> bool:
         self._answer(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import time
@@ -142,6 +143,32 @@ def test_a_target_without_snapshots_runs_the_cleanup_and_says_so(tmp_path: Path)
         assert plan is not None and not plan.whole and [b.id for b in plan.cleanup] == ["remove"]
         engine.go_back(step)
         assert files(engine) == []
+    finally:
+        engine.close()
+
+
+def test_without_snapshots_what_a_cleanup_takes_from_earlier_steps_is_made_again(tmp_path: Path) -> None:
+    greedy = write_step("two", "second")
+    greedy = dataclasses.replace(greedy, cleanup=(block("all", 'rm -f second "$WORLD"/*'),))
+    first = dataclasses.replace(
+        write_step("one", "first"), solution=(block("solve", 'echo hello > first; touch "$WORLD/first"'),)
+    )
+    world = tmp_path / "world"
+    world.mkdir()
+    setup = (block("prepare", 'touch "$WORLD/prepared"'),)
+    lab = dataclasses.replace(lab_of(first, greedy, directory=tmp_path), setup=setup)
+    engine = Engine(lab, FakeTarget(given={"WORLD": str(world)}), kinds=KINDS, directory=tmp_path / "session")
+    engine.start()
+    try:
+        one, two = engine.lab.steps
+        do(engine, one)
+        engine.enter(two)
+        engine.solve(two)
+        plan = engine.plan_back(two)
+        assert plan is not None and [b.id for b in plan.again] == ["prepare", "solve"]
+        engine.go_back(two)
+        assert sorted(path.name for path in world.iterdir()) == ["first", "prepared"]
+        assert files(engine) == ["first"]
     finally:
         engine.close()
 

@@ -390,14 +390,15 @@ class LabActions(SizedScreen):
             "The sandbox, your files and the shell go back to how they were when you began this step."
             if plan.whole
             else "Your files and the shell go back to how they were when you began this step. A live cluster keeps no "
-            "copies: only what the commands below delete is gone, everything else stays as it is."
+            "copies: the commands below delete what these steps made and make again what belongs to earlier ones; "
+            "everything else stays as it is."
             if plan.cleanup
             else "Your files and the shell go back to how they were when you began this step. A live cluster keeps no "
             "copies and these steps have no cleanup: what you changed in it stays."
         )
         undo = "\n\nU undoes it." if plan.whole else ""
         open_again = f"\n\nOpen again:\n{self._titles(plan.reopened)}"
-        code = "\n".join(block.run.strip() for block in plan.cleanup)
+        code = "\n".join(block.run.strip() for block in (*plan.cleanup, *plan.again))
         screen = ConfirmScreen("Start over?", f"{what}{open_again}{undo}", yes="Start over", no="Leave it", code=code)
         if await self.app.push_screen_wait(screen):
             self._go_back(self.step)
