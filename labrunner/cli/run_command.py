@@ -101,15 +101,22 @@ def open_tui(read: Callable[[], Lab] | None = None, options: Options | None = No
     """
     from labrunner.tui.app import LabrunnerApp
     from labrunner.tui.installed_library import InstalledLibrary
-    from labrunner.tui.symbols import symbols_for_locale
+    from labrunner.tui.settings.loader import load_settings
+    from labrunner.tui.symbols import symbols_for
 
+    settings = load_settings()
     app = LabrunnerApp(
-        InstalledLibrary(), lab=read, options=options, symbols=symbols_for_locale(), export=_write_report
+        InstalledLibrary(),
+        lab=read,
+        options=options,
+        symbols=symbols_for(settings.symbols),
+        export=_write_report,
+        settings=settings,
     )
     # Some shells export these; Textual would believe them instead of the terminal, and never see a resize.
     os.environ.pop("COLUMNS", None)
     os.environ.pop("LINES", None)
-    code = app.run()
+    code = app.run(mouse=settings.mouse)
     if app.failure is not None:
         raise app.failure
     return ExitCode(code or 0)

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import ClassVar
 
@@ -18,13 +18,17 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.theme import Theme
 
 from labrunner import paths
 from labrunner.errors import ExitCode, LabrunnerError
 from labrunner.lab.model import Lab
+from labrunner.tui import memory
+from labrunner.tui.actions import Action, actions, actions_of, keys_by_default, show_key
 from labrunner.tui.library import Export, Library, Options
+from labrunner.tui.settings.model import Settings
 from labrunner.tui.symbols import UNICODE, Symbols
-from labrunner.tui.themes import THEMES
+from labrunner.tui.themes import PREFIX, THEMES
 
 SIZE_EVERY = 0.5
 """Seconds between two looks at the terminal's size."""
@@ -56,6 +60,7 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         symbols: Symbols = UNICODE,
         frozen: bool = False,
         export: Export | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """`lab`: what to open instead of the catalogue, or how to read it (on a thread; `failure` has its error).
 
@@ -67,14 +72,22 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         self.symbols = symbols
         self.frozen = frozen
         self.export = export
+        self.settings = settings or Settings()
         self._lab = lab
         self._options = options or Options()
         self._leaving = False
         self.failure: LabrunnerError | None = None
         """Why the lab could not be opened at all; the app has ended then."""
-        for theme in THEMES:
+        self.set_keymap({action_id: ",".join(keys) for action_id, keys in self.settings.keymap.items()})
+        for theme in self.themes:
             self.register_theme(theme)
-        self.theme = THEMES[0].name
+        wanted = f"{PREFIX}{self.settings.theme or (memory.recall('theme') if settings else '')}"
+        self.theme = wanted if wanted in {theme.name for theme in self.themes} else THEMES[0].name
+
+    @property
+    def themes(self) -> tuple[Theme, ...]:
+        """Ours and the user's."""
+        return (*THEMES, *self.settings.themes)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEMES[0].variables
@@ -84,6 +97,7 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         self._catch_signals()
         if not (self.is_headless or self.is_web):
             self.set_interval(SIZE_EVERY, self.adopt_terminal_size)
+        self._say_problems()
         if self._lab is None:
             from labrunner.tui.screens.catalogue import CatalogueScreen
 
@@ -95,6 +109,15 @@ class LabrunnerApp(App[int], inherit_bindings=False):
 
             self.push_screen(OpeningScreen("the lab"))
             self.call_after_refresh(self._read_lab, self._lab)
+
+    def _say_problems(self) -> None:
+        """What is wrong in the settings: a notice, never more."""
+        problems = self.settings.problems
+        if problems:
+            shown = [f"{p.position.file.name}:{p.position.line}: {p.message}" for p in problems[:3]]
+            more = [f"and {len(problems) - 3} more"] if len(problems) > 3 else []
+            said = "\n".join([*shown, *more, "`labrunner config check` says it all."])
+            self.notify(said, title="Your settings", severity="warning", timeout=15, markup=False)
 
     @work(thread=True, exit_on_error=False, group="read-lab")
     def _read_lab(self, read: Callable[[], Lab]) -> None:
@@ -217,37 +240,62 @@ class LabrunnerApp(App[int], inherit_bindings=False):
     # -- help, palette, errors ---------------------------------------------------------------------------------
 
     def action_help(self) -> None:
+        from labrunner.tui.help_topics import topics
         from labrunner.tui.screens.help import HelpScreen
 
         if isinstance(self.screen, HelpScreen):
             return
-        self.push_screen(HelpScreen(list(self._keys(self.screen)), self.symbols))
+        here = "lab" if self.screen is self.lab_screen else "catalogue"
+        file = str(self.settings.file or paths.config_dir() / "config.yaml")
+        home = os.path.expanduser("~")
+        shown = f"~{file[len(home) :]}" if file.startswith(f"{home}{os.sep}") else file
+        self.push_screen(HelpScreen(topics(self.keys_of, self.symbols, here=here, settings_file=shown)))
 
-    def _keys(self, screen: Screen[object]) -> Iterable[tuple[str, str, str]]:
-        """Key, name and purpose of every action of a screen and of the app, once each."""
+    # -- keys --------------------------------------------------------------------------------------------------
+
+    def get_key_display(self, binding: Binding) -> str:
+        return show_key(binding.key)
+
+    def keys_of(self, action_id: str) -> tuple[str, ...]:
+        """The keys that an action has here: the user's, else the built-in ones."""
+        keys = self.settings.keymap.get(action_id)
+        if keys:
+            return keys
+        for owner in (*(type(screen) for screen in reversed(self.screen_stack)), type(self)):
+            keys = keys_by_default(owner).get(action_id)
+            if keys:
+                return keys
+        return actions()[action_id].keys
+
+    def key(self, action_id: str) -> str:
+        """An action's first key as people write it, for a text that names it."""
+        return show_key(self.keys_of(action_id)[0])
+
+    def _actions_of(self, screen: Screen[object]) -> Iterator[tuple[Action, str, Screen[object] | App[int]]]:
+        """What can be done on a screen and in the app, once each, with how Textual calls it."""
         seen: set[str] = set()
-        for owner in (type(screen), type(self)):
-            for binding in owner.BINDINGS:
-                if isinstance(binding, Binding) and binding.description and (binding.id or "") not in seen:
-                    seen.add(binding.id or binding.action)
-                    key = binding.key_display or self.get_key_display(binding)
-                    yield key, binding.description, binding.tooltip
+        for owner in (screen, self):
+            for action in actions_of(type(owner).BINDINGS):
+                if action.id not in seen and action.id != "app.palette":
+                    seen.add(action.id)
+                    called = next(
+                        b.action for b in type(owner).BINDINGS if isinstance(b, Binding) and b.id == action.id
+                    )
+                    yield action, called, owner
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: every action that has a key, and the themes."""
-        seen: set[str] = set()
-        for owner, namespace in ((type(screen), screen), (type(self), self)):
-            for binding in owner.BINDINGS:
-                if not isinstance(binding, Binding) or not binding.description or binding.action == "command_palette":
-                    continue
-                if (binding.id or binding.action) in seen:
-                    continue
-                seen.add(binding.id or binding.action)
-                title = f"{binding.description} ({binding.key_display or self.get_key_display(binding)})"
-                yield SystemCommand(title, binding.tooltip, partial(self._run_bound, binding.action, namespace))
-        for theme in THEMES:
-            name = theme.name.removeprefix("labrunner-").capitalize()
-            yield SystemCommand(f"Theme: {name}", "Change the colours", partial(setattr, self, "theme", theme.name))
+        for action, called, owner in self._actions_of(screen):
+            yield SystemCommand(
+                f"{action.name} ({self.key(action.id)})", action.purpose, partial(self._run_bound, called, owner)
+            )
+        for theme in self.themes:
+            name = theme.name.removeprefix(PREFIX)
+            yield SystemCommand(f"Theme: {name}", "Change the colours", partial(self._choose_theme, name))
+
+    def _choose_theme(self, name: str) -> None:
+        self.theme = f"{PREFIX}{name}"
+        memory.remember("theme", name)
 
     async def _run_bound(self, action: str, namespace: Screen[object] | App[int]) -> None:
         await self.run_action(action, namespace)

@@ -12,10 +12,6 @@ from labrunner.run import events as ev
 LONGEST_PAUSE = 600.0
 """Seconds between two events beyond which the learner was away: such gaps do not count as time spent."""
 
-STUCK_AFTER = 4
-STUCK_SECONDS = 300.0
-"""When help is offered: see `StepView.stuck`."""
-
 OUTPUT_TAIL = 4000
 """Characters of a running block's output kept to show beside it."""
 
@@ -74,11 +70,11 @@ class StepView:
     """Attempts before the learner began the step anew."""
     blocks: dict[str, BlockView] = field(default_factory=dict)
 
-    def stuck(self, now: float) -> bool:
-        """Whether to offer help: `STUCK_AFTER` attempts or commands, or `STUCK_SECONDS`, without progress."""
+    def stuck(self, now: float, attempts: int, seconds: float) -> bool:
+        """Whether to offer help: so many attempts or commands, or so long, without progress; 0 is never."""
         if self.done or not self.step.checks or not self.tried or not self.progress_at:
             return False
-        return self.stalled >= STUCK_AFTER or now - self.progress_at >= STUCK_SECONDS
+        return 0 < attempts <= self.stalled or 0 < seconds <= now - self.progress_at
 
     def _progress(self, at: float) -> None:
         self.stalled, self.progress_at = 0, at

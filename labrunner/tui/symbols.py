@@ -58,9 +58,11 @@ ASCII = Symbols(
 )  # fmt: skip
 
 
-def symbols_for_locale() -> Symbols:
-    """Unicode where the terminal's encoding is UTF-8 (`LABRUNNER_ASCII=1` says no), else ASCII."""
+def symbols_for(setting: str = "auto") -> Symbols:
+    """`unicode` or `ascii`; `auto`: Unicode where the terminal's encoding is UTF-8. `LABRUNNER_ASCII=1` is ASCII."""
     if os.environ.get("LABRUNNER_ASCII", "") not in ("", "0"):
         return ASCII
+    if setting != "auto":
+        return ASCII if setting == "ascii" else UNICODE
     encoding = (getattr(sys.__stdout__, "encoding", None) or "").lower().replace("-", "")
     return UNICODE if encoding == "utf8" else ASCII

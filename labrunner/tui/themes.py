@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from textual.theme import Theme
+
+PREFIX = "labrunner-"
+"""Before the name of every theme of ours and of the user's, so that none is one of Textual's."""
 
 NIGHT = Theme(
     name="labrunner-night",
@@ -45,7 +50,7 @@ DAY = Theme(
     primary="#2456b8",
     secondary="#6941c6",
     accent="#006d67",
-    success="#1d7a2f",
+    success="#1a7029",
     warning="#8f5b00",
     error="#c0152f",
     foreground="#1d2430",
@@ -129,8 +134,51 @@ _CONTRAST_COLOURS = (
 )  # fmt: skip
 
 
+def make_theme(name: str, colours: Mapping[str, str], *, dark: bool, terminal: Sequence[str] = ()) -> Theme:
+    """A theme from the colours of a theme file, completed (`labrunner.tui.settings.theme_colours`)."""
+    c = colours
+    return Theme(
+        name=f"{PREFIX}{name}",
+        primary=c["primary"],
+        secondary=c["secondary"],
+        accent=c["accent"],
+        success=c["success"],
+        warning=c["warning"],
+        error=c["error"],
+        foreground=c["foreground"],
+        background=c["background"],
+        surface=c["surface"],
+        panel=c["panel"],
+        dark=dark,
+        variables={
+            "border": c["border"],
+            "border-blurred": c["border"],
+            "footer-background": c["surface"],
+            "footer-key-foreground": c["accent"],
+            "footer-description-foreground": c["muted"],
+            "block-cursor-background": c["selection"],
+            "block-cursor-foreground": c["foreground"],
+            "block-cursor-text-style": "bold",
+            "block-cursor-blurred-background": c["selection"],
+            "block-cursor-blurred-foreground": c["foreground"],
+            "scrollbar": c["border"],
+            "scrollbar-hover": c["muted"],
+            "scrollbar-active": c["accent"],
+            "scrollbar-background": c["background"],
+            "scrollbar-background-hover": c["background"],
+            "scrollbar-background-active": c["background"],
+            "muted": c["muted"],
+            "shell-background": c["shell"],
+            "input-cursor-background": c["accent"],
+            **{f"shell-colour-{index}": colour for index, colour in enumerate(terminal)},
+        },
+    )
+
+
 def terminal_colours(theme: Theme) -> tuple[str, ...]:
     """The sixteen colours in which the shell pane shows palette indexes 0-15 under this theme."""
+    if "shell-colour-15" in theme.variables:
+        return tuple(theme.variables[f"shell-colour-{index}"] for index in range(16))
     if theme.name == CONTRAST.name:
         return _CONTRAST_COLOURS
     return _NIGHT_COLOURS if theme.dark else _DAY_COLOURS

@@ -16,6 +16,7 @@ from labrunner.report.session_report import write_report
 from labrunner.tui.app import LabrunnerApp
 from labrunner.tui.library import Options
 from labrunner.tui.screens.lab import LabScreen
+from labrunner.tui.settings.model import Settings
 from labrunner.tui.symbols import UNICODE, Symbols
 
 
@@ -67,11 +68,14 @@ async def running(
     options: Options | None = None,
     symbols: Symbols = UNICODE,
     ready: bool = True,
+    settings: Settings | None = None,
 ) -> AsyncIterator[Stage]:
     """The lab screen, ready for work; `lab=None` with a library: the catalogue."""
     engine = engine or ScriptedEngine(lab or make_lab())
     library = library or make_library(engine)
-    app = LabrunnerApp(library, lab=lab, options=options, symbols=symbols, frozen=True, export=write_report)
+    app = LabrunnerApp(
+        library, lab=lab, options=options, symbols=symbols, frozen=True, export=write_report, settings=settings
+    )
     async with app.run_test(size=size, notifications=True) as pilot:
         stage = Stage(app, pilot, engine, library)
         if lab is not None and ready:

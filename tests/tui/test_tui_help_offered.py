@@ -7,7 +7,8 @@ from stage import running
 
 from labrunner.check.result import Finding
 from labrunner.run import events as ev
-from labrunner.tui.session_view import STUCK_AFTER, STUCK_SECONDS, SessionView
+from labrunner.tui.session_view import SessionView
+from labrunner.tui.settings.model import ATTEMPTS, MINUTES
 from labrunner.tui.widgets.block_card import BlockCard
 
 WRONG = Finding("different", "No.", "a", "b", "c")
@@ -19,7 +20,7 @@ async def test_help_is_offered_after_attempts_without_progress_and_not_before() 
     async with running(lab=engine.lab, engine=engine) as stage:
         await stage.press("n")
         view = stage.lab.view.steps["gateway"]
-        for number in range(STUCK_AFTER):
+        for number in range(ATTEMPTS):
             assert "Stuck?" not in stage.text()
             await stage.press("c")
             await stage.until(lambda n=number: view.attempts == n + 1)
@@ -32,12 +33,12 @@ def test_time_without_progress_counts_too_but_not_once_a_check_got_better() -> N
     view = SessionView(make_lab())
     step = view.steps["gateway"]
     view.apply(ev.StepEntered(at=1000.0, step="gateway"))
-    assert not step.stuck(1000.0 + STUCK_SECONDS)  # nothing was tried yet
+    assert not step.stuck(1000.0 + MINUTES * 60, ATTEMPTS, MINUTES * 60)  # nothing was tried yet
     view.apply(ev.AttemptFinished(at=1010.0, step="gateway", number=1, passed=False))
-    assert step.stuck(1000.0 + STUCK_SECONDS)
-    assert not step.stuck(1100.0)
+    assert step.stuck(1000.0 + MINUTES * 60, ATTEMPTS, MINUTES * 60)
+    assert not step.stuck(1100.0, ATTEMPTS, MINUTES * 60)
     view.apply(ev.StepStateChanged(at=1200.0, step="gateway", state="passed"))
-    assert not step.stuck(9000.0)
+    assert not step.stuck(9000.0, ATTEMPTS, MINUTES * 60)
 
 
 async def test_the_solution_says_what_it_would_change() -> None:

@@ -273,7 +273,7 @@ async def test_help_lists_every_action_with_its_key() -> None:
 async def test_the_palette_has_the_same_actions() -> None:
     async with running(lab=make_lab()) as stage:
         commands = {command.title for command in stage.app.get_system_commands(stage.lab)}
-        for name in ("Run (r)", "Check (c)", "Hint (h)", "Solution (s)", "Skip (x)", "Summary (u)", "Quit (^q)"):
+        for name in ("Run (r)", "Check (c)", "Hint (h)", "Solution (s)", "Skip (x)", "Summary (u)", "Quit (Ctrl+Q)"):
             assert name in commands
         assert any(title.startswith("Theme: ") for title in commands)
         await stage.press("ctrl+p")

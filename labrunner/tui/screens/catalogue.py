@@ -148,7 +148,7 @@ class CatalogueScreen(SizedScreen):
             return Content.assemble(
                 (f"{self._labrunner.symbols.failed} {self._error.message}", "bold $error"),
                 (f"\n{self._error.hint}" if self._error.hint else "", "$muted"),
-                ("\n\nF5 tries again", "$muted"),
+                (f"\n\n{self._labrunner.key('catalogue.reload')} tries again", "$muted"),
             )
         if not self._loaded:
             return Content.styled("reading the labs" + self._labrunner.symbols.ellipsis, "$muted")
@@ -156,7 +156,7 @@ class CatalogueScreen(SizedScreen):
             return Content.assemble(
                 ("No lab matches ", "bold"),
                 (f"“{' '.join(words)}”", "bold $accent"),
-                ("\n\nEsc shows all of them", "$muted"),
+                (f"\n\n{self._labrunner.key('catalogue.clear')} shows all of them", "$muted"),
             )
         return Content.assemble(
             ("There are no labs yet", "bold"), ("\n\nA lab is a folder with a lab.yaml in labs/", "$muted")

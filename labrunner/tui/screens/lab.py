@@ -118,7 +118,7 @@ class LabScreen(LabActions):
         with Container(id="columns"):
             with Vertical(id="middle"):
                 yield InstructionsPane(symbols, self._filled_in)
-                yield ChecksPane(symbols, self._filled_in)
+                yield ChecksPane(symbols, self._filled_in, self._key)
             with Horizontal(id="steps-box"):
                 yield StepsPane(symbols)
             with Horizontal(id="shell-box", classes="pane"):
@@ -289,7 +289,9 @@ class LabScreen(LabActions):
         self.refresh_bindings()
 
     def _is_stuck(self, view: StepView) -> bool:
-        return self._can_act() and view.stuck(view.progress_at if self._labrunner.frozen else time.time())
+        after = self._labrunner.settings.help_after
+        now = view.progress_at if self._labrunner.frozen else time.time()
+        return self._can_act() and view.stuck(now, after.attempts, after.minutes * 60)
 
     def _tick(self) -> None:
         """The clock moved on."""

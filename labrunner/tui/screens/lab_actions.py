@@ -44,6 +44,14 @@ class LabActions(SizedScreen):
         assert isinstance(self.app, LabrunnerApp)
         return self.app
 
+    def _key(self, action_id: str) -> str:
+        """The key that an action has, for a text that names it."""
+        return self._labrunner.key(action_id)
+
+    def _running_already(self) -> str:
+        stop, shell = self._key("lab.interrupt"), self._key("lab.shell")
+        return f"A command is running. {stop} stops it, {shell} goes to the shell."
+
     @property
     def instructions(self) -> InstructionsPane:
         return self.query_one(InstructionsPane)
@@ -205,7 +213,7 @@ class LabActions(SizedScreen):
             self.notify(self._not_ready() or "not ready yet", severity="warning")
             return
         if self._busy("shell") or self.command_running:
-            self.notify("A command is running. i stops it, F6 goes to the shell.", severity="warning")
+            self.notify(self._running_already(), severity="warning")
             return
         from labrunner.tui.screens.confirm import ConfirmScreen
 
@@ -248,7 +256,8 @@ class LabActions(SizedScreen):
     @work(thread=True, exclusive=True, exit_on_error=False, group="hint")
     def _hint(self, step: Step) -> None:
         if self.engine is not None and self.engine.hint(step) is None:
-            self.app.call_from_thread(self.notify, "There are no more hints for this step. s shows the solution.")
+            said = f"There are no more hints for this step. {self._key('lab.solution')} shows the solution."
+            self.app.call_from_thread(self.notify, said)
 
     @work(exit_on_error=False, group="ask")
     async def action_solution(self) -> None:
@@ -290,7 +299,7 @@ class LabActions(SizedScreen):
     @work(exit_on_error=False, group="ask")
     async def action_solve(self) -> None:
         if self._busy("shell") or self.command_running:
-            self.notify("A command is running. i stops it, F6 goes to the shell.", severity="warning")
+            self.notify(self._running_already(), severity="warning")
             return
         self._solve(self.step)
 
@@ -366,7 +375,7 @@ class LabActions(SizedScreen):
         if not self._can_act():
             self.notify(self._not_ready() or "not ready yet", severity="warning")
         elif self._busy("shell") or self.command_running:
-            self.notify("A command is running. i stops it, F6 goes to the shell.", severity="warning")
+            self.notify(self._running_already(), severity="warning")
         else:
             return True
         return False
@@ -382,7 +391,10 @@ class LabActions(SizedScreen):
             return
         plan = self.engine.plan_back(self.step)
         if plan is None:
-            self.notify("You have not begun this step: there is nothing to go back to. J does the steps before it.")
+            jump = self._key("lab.jump")
+            self.notify(
+                f"You have not begun this step: there is nothing to go back to. {jump} does the steps before it."
+            )
             return
         from labrunner.tui.screens.confirm import ConfirmScreen
 
@@ -396,7 +408,7 @@ class LabActions(SizedScreen):
             else "Your files and the shell go back to how they were when you began this step. A live cluster keeps no "
             "copies and these steps have no cleanup: what you changed in it stays."
         )
-        undo = "\n\nU undoes it." if plan.whole else ""
+        undo = f"\n\n{self._key('lab.undo')} undoes it." if plan.whole else ""
         open_again = f"\n\nOpen again:\n{self._titles(plan.reopened)}"
         code = "\n".join(block.run.strip() for block in (*plan.cleanup, *plan.again))
         screen = ConfirmScreen("Start over?", f"{what}{open_again}{undo}", yes="Start over", no="Leave it", code=code)
@@ -422,7 +434,7 @@ class LabActions(SizedScreen):
 
         question = (
             f"The solutions of these steps are run in your shell, one after the other:\n\n"
-            f"{self._titles([step.id for step in before])}\n\nU undoes it on the sandbox."
+            f"{self._titles([step.id for step in before])}\n\n{self._key('lab.undo')} undoes it on the sandbox."
         )
         code = "\n".join(block.run.strip() for step in before for block in step.solution)
         if await self.app.push_screen_wait(ConfirmScreen("Jump here?", question, yes="Do them", no="Stay", code=code)):

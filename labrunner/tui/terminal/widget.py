@@ -258,11 +258,17 @@ class ShellTerminal(Widget, can_focus=True):
 
     # -- input -------------------------------------------------------------------------------------------------
 
+    @property
+    def _leave_keys(self) -> tuple[str, ...]:
+        """The user's keys for it, and always the last of `LEAVE_KEYS`, so that there is a way back."""
+        keys_of = getattr(self.app, "keys_of", None)
+        return (*keys_of("shell.leave"), LEAVE_KEYS[-1]) if keys_of else LEAVE_KEYS
+
     def action_leave(self) -> None:
         self.post_message(self.Leave())
 
     async def _on_key(self, event: events.Key) -> None:
-        if event.key in LEAVE_KEYS:
+        if event.key in self._leave_keys:
             event.stop()
             event.prevent_default()
             self.post_message(self.Leave())

@@ -41,9 +41,9 @@ class BlockCard(Widget, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "run", "Run this", id="block.run", show=False, tooltip="Run the focused block"),
-        Binding("e", "screen.edit_block", "Edit", id="block.edit", tooltip="Change the command, then run it"),
-        Binding("y", "screen.copy_block", "Copy", id="block.copy", tooltip="Copy the command"),
-        Binding("o", "screen.show_output", "Output", id="block.output", tooltip="What it printed"),
+        Binding("e", "screen.edit_block", "Edit", id="lab.edit", tooltip="Change the command, then run it"),
+        Binding("y", "screen.copy_block", "Copy", id="lab.copy", tooltip="Copy the command"),
+        Binding("o", "screen.show_output", "Output", id="lab.output", tooltip="What it printed"),
     ]
 
     @dataclass
@@ -62,7 +62,7 @@ class BlockCard(Widget, can_focus=True):
         self._symbols = symbols
         self._command = highlight(block.run.rstrip("\n"), language="bash")
         if block.title:
-            self.tooltip = f"Click or press r to run: {block.title}"
+            self.tooltip = f"Click to run: {block.title}"
 
     def show(self, state: BlockView | None, show_output: bool) -> None:
         """`show_output`: the tail of the output too, for when the shell is out of sight."""

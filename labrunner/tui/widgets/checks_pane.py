@@ -33,9 +33,10 @@ class ChecksPane(VerticalScroll):
     ChecksPane > #offer { margin-top: 1; }
     """
 
-    def __init__(self, symbols: Symbols, fill_in: Callable[[str], str]) -> None:
-        """`fill_in`: puts the lab's variables into a text."""
+    def __init__(self, symbols: Symbols, fill_in: Callable[[str], str], key: Callable[[str], str]) -> None:
+        """`fill_in`: puts the lab's variables into a text. `key`: the key of an action."""
         super().__init__(id="checks", classes="pane")
+        self._key = key
         self._fill_in = fill_in
         self._symbols = symbols
         self._last: tuple[StepView, Step | None, str, bool] | None = None
@@ -97,10 +98,9 @@ class ChecksPane(VerticalScroll):
 
     def _show_banner(self, view: StepView, upcoming: Step | None) -> None:
         symbols = self._symbols
-        going_on = (
-            Content.assemble(("  n", "bold $accent"), f" next: {upcoming.title}")
-            if upcoming
-            else Content.assemble(("  n", "bold $accent"), " see how you did")
+        going_on = Content.assemble(
+            (f"  {self._key('lab.next')}", "bold $accent"),
+            f" next: {upcoming.title}" if upcoming else " see how you did",
         )
         text = Content("")
         if view.state == "passed":
@@ -115,7 +115,9 @@ class ChecksPane(VerticalScroll):
 
     def _checks(self, view: StepView, ready: str) -> Content:
         if not view.step.checks:
-            return Content.styled("This step has no checks: read on, and press n when you are done.", "$muted")
+            return Content.styled(
+                f"This step has no checks: read on, and press {self._key('lab.next')} when you are done.", "$muted"
+            )
         lines: list[Content] = []
         failing: list[int] = []
         for check in view.step.checks:
@@ -127,14 +129,17 @@ class ChecksPane(VerticalScroll):
                 lines.append(self._cause(cause))
         self._failing_line = failing[0] if failing else 0
         if view.checking:
-            stop = Content.from_markup("[@click=screen.stop_waiting][b $accent]i[/] [$muted]stops the waiting[/][/]")
+            stop = Content.from_markup(
+                "[@click=screen.stop_waiting][b $accent]$key[/] [$muted]stops the waiting[/][/]",
+                key=self._key("lab.interrupt"),
+            )
             lines += [Content(""), stop]
         if not view.checking and all(view.shown_result(check.id) is None for check in view.step.checks):
             lines.append(Content(""))
             lines.append(
                 Content.styled(ready, "$muted")
                 if ready
-                else Content.assemble(("c", "bold $accent"), (" checks your work", "$muted"))
+                else Content.assemble((self._key("lab.check"), "bold $accent"), (" checks your work", "$muted"))
             )
         return Content("\n").join(lines)
 
@@ -195,9 +200,9 @@ class ChecksPane(VerticalScroll):
         total, left = len(view.step.hints), view.ordered_hints_left
         if left:
             offer = f" hint {total - left + 1} of {total}" if total > 1 else " a hint"
-            return Content.assemble(("h", "bold $accent"), (offer, "$muted"))
+            return Content.assemble((self._key("lab.hint"), "bold $accent"), (offer, "$muted"))
         if view.step.solution and not view.solution_shown:
-            return Content.assemble(("s", "bold $accent"), (" shows the solution", "$muted"))
+            return Content.assemble((self._key("lab.solution"), "bold $accent"), (" shows the solution", "$muted"))
         return Content("")
 
 

@@ -1,4 +1,4 @@
-"""The bottom line: the keys that work now, as many as fit, the palette always."""
+"""The bottom line: the keys that work now, as many as fit, the help and the palette always."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class KeyBar(Widget):
 
     def render(self) -> Content:
         width = self.content_size.width
-        palette = next(
-            (b for _, b, _, _ in self.screen.active_bindings.values() if b.action == "command_palette"), None
-        )
-        tail = self._entry(palette, True) if palette and self._palette_reachable() else Content("")
+        always = self._always()
+        tail = Content("  ").join(self._entry(binding, True) for binding in always)
         room = width - tail.cell_length - 2
         parts: list[Content] = []
         self._spans = []
         x = 0
         for binding, enabled in self._visible():
+            if binding.id in {other.id for other in always}:
+                continue
             entry = self._entry(binding, enabled)
             if x + entry.cell_length > room:
                 break
@@ -60,10 +60,19 @@ class KeyBar(Widget):
             parts.append(entry)
             x += entry.cell_length + 2
         line = Content("  ").join(parts)
-        start = max(line.cell_length + 1, width - tail.cell_length)
-        if tail:
-            self._spans.append((start, width, "ctrl+p"))
+        start = x = max(line.cell_length + 1, width - tail.cell_length)
+        for binding in always:
+            end = x + self._entry(binding, True).cell_length
+            self._spans.append((x, end, binding.key))
+            x = end + 2
         return Content.assemble(line, " " * (start - line.cell_length), tail)
+
+    def _always(self) -> list[Binding]:
+        """The help and the palette, where they can be reached."""
+        if not self._palette_reachable():
+            return []
+        found = {binding.id: binding for _, binding, _, _ in self.screen.active_bindings.values()}
+        return [found[name] for name in ("app.help", "app.palette") if name in found]
 
     def _palette_reachable(self) -> bool:
         from labrunner.tui.terminal.widget import ShellTerminal
@@ -71,7 +80,7 @@ class KeyBar(Widget):
         return not isinstance(self.screen.focused, ShellTerminal)
 
     def _entry(self, binding: Binding, enabled: bool) -> Content:
-        key = binding.key_display or self.app.get_key_display(binding)
+        key = self.app.get_key_display(binding)
         if not enabled:
             return Content.styled(f"{key} {binding.description}", "$muted 50%")
         return Content.assemble(

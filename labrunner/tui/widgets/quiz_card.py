@@ -88,7 +88,7 @@ class QuizCard(Widget):
             reason = result.findings[0].message if result.findings else result.summary
             verdict = Content.styled(f"{self._symbols.failed} {reason or 'not this one'}", "$error")
         elif answer is not None:
-            verdict = Content.styled("answered; press c to check", "$muted")
+            verdict = Content.styled("answered; check it when you are ready", "$muted")
         self.query_one(".verdict", Static).update(verdict)
 
     @on(OptionList.OptionSelected)
