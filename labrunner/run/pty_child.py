@@ -21,6 +21,9 @@ COALESCE = 0.016
 """Seconds over which output is gathered before it is handed on."""
 _READ = 65_536
 _GATHER = 262_144
+_FLOOD = 65_536
+"""Bytes gathered at once that only a program printing at full speed makes: it is held back for `COALESCE` then, so
+that whoever shows it and answers keys has the processor half of the time."""
 _POLL_WITHOUT_PIDFD = 0.25
 
 
@@ -60,6 +63,7 @@ class PtyChild:
         self._out = bytearray()
         self._status: int | None = None
         self._handed_on = 0.0
+        self._flooded = False
         self._closed = False
 
     # -- the reader's side
@@ -69,6 +73,8 @@ class PtyChild:
 
         `patience`: seconds after which to come back with nothing; None waits until something comes or `wake`.
         """
+        if self._flooded:
+            self._hold_back()
         gathered = bytearray()
         until = 0.0
         while True:
@@ -101,7 +107,14 @@ class PtyChild:
 
     def _hand_on(self, gathered: bytearray, ended: bool = False) -> Read:
         self._handed_on = time.monotonic()
+        self._flooded = len(gathered) >= _FLOOD
         return Read(bytes(gathered), ended, False)
+
+    def _hold_back(self) -> None:
+        """Leave the output where it is for a moment; keys and signals still get through."""
+        poll = select.poll()
+        poll.register(self._wake_r, select.POLLIN)
+        poll.poll(COALESCE * 1000)
 
     def _ready(self, timeout: float | None) -> set[int]:
         poll = select.poll()

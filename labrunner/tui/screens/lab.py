@@ -406,6 +406,17 @@ class LabScreen(LabActions):
         if self.engine is not None:
             self.engine.resize(message.rows, message.columns)
 
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        super().on_screen_resume(event)
+        if self.is_mounted:
+            self.shell.catch_up()
+
+    def _compositor_refresh(self) -> None:
+        super()._compositor_refresh()
+        if self.app.screen is not self:
+            # Textual 8.2 has a screen behind a dialog paint all of itself again after each message it gets.
+            self._repaint_required = False
+
     def on_resize(self, event: events.Resize) -> None:
         self._adopt_size()
         self._draw()

@@ -35,6 +35,8 @@ class Feeder:
         self._changed = changed
         self._keep_lines = keep_lines
         self._waiting = bytearray()
+        self._lines = 0
+        """Newlines in it."""
         self._condition = threading.Condition()
         self._feeding = False
         self._closed = False
@@ -52,6 +54,7 @@ class Feeder:
             if len(self._waiting) > BACKLOG:
                 self._condition.wait_for(lambda: len(self._waiting) <= BACKLOG or self._closed, timeout=HOLD)
             self._waiting += data
+            self._lines += data.count(b"\n")
             self._condition.notify_all()
 
     def close(self) -> None:
@@ -74,11 +77,12 @@ class Feeder:
                 self._condition.wait_for(lambda: bool(self._waiting) or self._closed)
                 if self._closed:
                     return
-                lines = self._waiting.count(b"\n")
+                lines = self._lines
                 if lines > self._keep_lines:
                     self._shed()
                 data = bytes(self._waiting[:CHUNK])
                 del self._waiting[:CHUNK]
+                self._lines -= data.count(b"\n")
                 self._feeding = True
             started = monotonic()
             self._emulator.feed(data)
@@ -95,6 +99,7 @@ class Feeder:
             return
         before = len(self._waiting)
         self._waiting = bytearray(shed(bytes(self._waiting), self._keep_lines))
+        self._lines = self._waiting.count(b"\n")
         self.shed_bytes += before - len(self._waiting)
 
 
@@ -113,8 +118,9 @@ def shed(data: bytes, keep_lines: int) -> bytes:
     last = None
     for last in _BEYOND_LINES.finditer(data, 0, cut):  # noqa: B007
         pass
-    first = 0 if last is None else data.find(b"\n", last.end()) + 1
-    if first >= cut or (last is not None and first == 0):
+    # The start may be in the middle of a sequence, of which the emulator has the beginning.
+    first = data.find(b"\n", 0 if last is None else last.end()) + 1
+    if first >= cut or first == 0:
         return data
     dropped = data[first:cut]
     colours = _COLOUR.findall(dropped)

@@ -27,7 +27,12 @@ LEAVE_KEYS = ("f6", "ctrl+right_square_bracket")
 """The keys that the shell never sees: they return to the lab."""
 
 FRAME = 1 / 30
-"""Seconds between two paints at most."""
+"""Seconds between two paints at most, while the learner is in the shell."""
+FRAME_ASIDE = 1 / 12
+"""The same while they are elsewhere on the screen."""
+FRAME_BEHIND = 3.0
+"""The same while a dialog is in front: each paint then blends the whole screen anew, which keys would have to wait for.
+"""
 
 _WHEEL_LINES = 3
 
@@ -121,10 +126,20 @@ class ShellTerminal(Widget, can_focus=True):
 
     @on(Changed)
     def _repaint_soon(self) -> None:
-        wait = self._painted_at + FRAME - monotonic()
+        wait = self._painted_at + self._frame() - monotonic()
         if wait > 0:
             self.set_timer(wait, self._repaint)
         else:
+            self._repaint()
+
+    def _frame(self) -> float:
+        if self.has_focus:
+            return FRAME
+        return FRAME_ASIDE if self.app.screen is self.screen else FRAME_BEHIND
+
+    def catch_up(self) -> None:
+        """Paint now what a dialog in front held back."""
+        if self._pending:
             self._repaint()
 
     def _repaint(self) -> None:
