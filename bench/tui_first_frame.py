@@ -1,4 +1,4 @@
-"""Time from starting labrunner to its first frame, of the catalogue and of a lab. Usage: bench/tui_first_frame.py [RUNS]"""
+"""Time from starting labrunner to the first frame of the catalogue and of a lab. Usage: tui_first_frame.py [RUNS]"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import sys
 import tempfile
 
-from figures import Figures
+from figures import Figures, cpu_seconds
 from tui_program import Program, write_lab
 
 LIMIT = 400.0
@@ -14,11 +14,11 @@ LIMIT = 400.0
 FRAME = "╭".encode()
 
 
-def times(arguments: list[str], *texts: bytes) -> list[float]:
-    """When each text was printed, in milliseconds, with a home of its own."""
+def times(arguments: list[str], *texts: bytes) -> list[tuple[float, float]]:
+    """When each text was printed, in milliseconds, and the CPU time used until then; with a home of its own."""
     with tempfile.TemporaryDirectory() as home:
         program = Program(arguments, home)
-        found = [program.wait_for(text) * 1000 for text in texts]
+        found = [(program.wait_for(text) * 1000, cpu_seconds(program.pid) * 1000) for text in texts]
         program.end()
         return found
 
@@ -37,7 +37,9 @@ def main() -> int:
         ("first frame of a lab", 0, labs, LIMIT),
         ("the lab on the screen", 1, labs, None),
     ):
-        figures.add(f"{name}, median of {runs}", statistics.median(v[what] for v in values), "ms", limit)
+        cpu = statistics.median(v[what][1] for v in values)
+        median = statistics.median(v[what][0] for v in values)
+        figures.add(f"{name}, median of {runs}", median, "ms", limit, f"{cpu:.0f} ms of CPU")
     return int(figures.missed)
 
 
