@@ -67,7 +67,7 @@ async def test_a_loop_without_end_leaves_time_for_others(box: ContainerMachine, 
     assert not running.done() or (await running).code in (0, 1)
     box.kill_all(9)
     await running
-    assert pause < 0.2
+    assert pause < 2, "a loop that never lets go would hold it for ever"
 
 
 async def test_a_reader_that_is_gone_ends_the_writer(box: ContainerMachine) -> None:

@@ -123,7 +123,13 @@ async def test_bash(debian: ContainerMachine, name: str) -> None:
         ("sh", "debian", "nosuch", "sh: 1: nosuch: not found\n", 127),
         ("bash", "debian", "nosuch", "bash: line 1: nosuch: command not found\n", 127),
         ("sh", "box", "/etc/passwd", "sh: /etc/passwd: Permission denied\n", 126),
-        ("bash", "debian", "if then", "bash: -c: line 1: syntax error near unexpected token `then'\n", 2),
+        (
+            "bash",
+            "debian",
+            "if then",
+            "bash: -c: line 1: syntax error near unexpected token `then'\nbash: -c: line 1: `if then'\n",
+            2,
+        ),
         ("sh", "debian", "if then", 'sh: 1: Syntax error: "then" unexpected\n', 2),
         ("sh", "box", "if then", 'sh: syntax error: unexpected "then"\n', 2),
         ("sh", "box", "set -u; echo $nope", "sh: nope: parameter not set\n", 2),
@@ -133,7 +139,7 @@ async def test_bash(debian: ContainerMachine, name: str) -> None:
         ("sh", "box", "set -x; echo a", "+ echo a\n", 0),
         ("sh", "box", "exit 300", "", 44),
         ("sh", "box", "kill -9 $$", "", 137),
-        ("sh", "box", "cd /none", "sh: cd: can't cd to /none: No such file or directory\n", 2),
+        ("sh", "box", "cd /none", "sh: cd: line 0: can't cd to /none: No such file or directory\n", 2),
     ],
 )
 async def test_words_and_statuses(

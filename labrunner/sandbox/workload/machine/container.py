@@ -170,7 +170,8 @@ class ContainerMachine:
             if not interpreter:
                 raise fault(errno.ENOEXEC, argv[0])
             rest = [argument.strip()] if argument.strip() else []
-            return self.resolve([interpreter, *rest, where, *argv[1:]], path, cwd, owner, depth + 1)
+            script = argv[0] if "/" in argv[0] else where
+            return self.resolve([interpreter, *rest, script, *argv[1:]], path, cwd, owner, depth + 1)
         raise fault(errno.ENOEXEC, argv[0])
 
     def which(self, command: str, path: str, cwd: str, owner: Owner) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import posixpath
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from labrunner.sandbox.workload.machine import signals
 from labrunner.sandbox.workload.machine.process import Exited, Process
 from labrunner.sandbox.workload.shell import conditional
 from labrunner.sandbox.workload.shell.conditional import TestFault
-from labrunner.sandbox.workload.shell.executor import Shell, find_builtin, quoted
+from labrunner.sandbox.workload.shell.executor import Shell, find_builtin
+from labrunner.sandbox.workload.shell.messages import quoted
 from labrunner.sandbox.workload.shell.state import (
     OPTION_LETTERS,
     OPTION_NAMES,
@@ -95,7 +97,7 @@ async def _printf(shell: Shell, words: list[str]) -> int:
     if not words:
         return await _usage(shell, "printf", "printf FORMAT [ARG]...", 2)
     try:
-        text, complaints = printf.render(words[0], words[1:])
+        text, complaints = printf.render(words[0], words[1:], shell.state.flavour)
     except printf.PrintfFault as error:
         await shell.process.error(shell.message(f"printf: {error}"))
         return 1
@@ -116,18 +118,30 @@ async def _usage(shell: Shell, name: str, usage: str, status: int) -> int:
 async def _test_as(name: str, shell: Shell, words: list[str]) -> int:
     if name == "[":
         if not words or words[-1] != "]":
-            await shell.process.error(shell.message("[: missing ]"))
+            missing = "`]'" if shell.state.flavour == "bash" else "]"
+            await shell.process.error(shell.message(f"[: missing {missing}"))
             return 2
         words = words[:-1]
     try:
         return int(not conditional.test(shell.process, words))
     except TestFault as error:
         text = str(error)
+        unexpected = text.endswith(": unexpected operator")
+        if unexpected and shell.state.flavour == "ash":
+            text = f"{words[1]}: unknown operand"
+        elif unexpected and shell.state.flavour == "bash":
+            text = text.replace("unexpected operator", f"{'unary' if len(words) == 2 else 'binary'} operator expected")
+        elif unexpected:
+            text = f"{words[0]}: unexpected operator"
+        elif text == "too many arguments" and shell.state.flavour != "bash":
+            text = (
+                f"{words[1]}: unknown operand" if shell.state.flavour == "ash" else f"{words[0]}: unexpected operator"
+            )
         if shell.state.flavour == "bash" and text.startswith("Illegal number: "):
             text = f"{text.removeprefix('Illegal number: ')}: integer expression expected"
         elif shell.state.flavour == "ash" and text.startswith("Illegal number: "):
             text = text.removeprefix("Illegal number: ")
-            await shell.process.error(f"{shell.state.name}: {text}: bad number\n")
+            await shell.process.error(f"sh: {text}: bad number\n")
             return 2
         await shell.process.error(shell.message(f"{name}: {text}"))
         return 2
@@ -145,6 +159,11 @@ async def _cd(shell: Shell, words: list[str]) -> int:
     shown = target == "-"
     if shown:
         target = state.get("OLDPWD") or "/"
+    elif not target.startswith(("/", "./", "../")) and target not in ("", ".", ".."):
+        for folder in (state.get("CDPATH") or "").split(":"):
+            if folder and process.fs.is_dir(posixpath.join(folder, target), process.cwd):
+                target, shown = posixpath.join(folder, target), True
+                break
     logical = posixpath.normpath(posixpath.join(process.cwd, target))
     try:
         if target == "":
@@ -220,6 +239,11 @@ async def _unset(shell: Shell, words: list[str]) -> int:
         if functions:
             shell.state.functions.pop(word, None)
         elif word in shell.state.variables:
+            if shell.state.variables[word].read_only:
+                if shell.state.flavour == "bash":
+                    await shell.process.error(shell.message(f"unset: {word}: cannot unset: readonly variable"))
+                    return 1
+                raise ShellFault(f"unset: {shell.state.read_only(word)}", 2)
             shell.state.unset(word)
         else:
             shell.state.functions.pop(word, None)
@@ -286,27 +310,44 @@ async def _exit(shell: Shell, words: list[str]) -> int:
 
 @builtin("return")
 async def _return(shell: Shell, words: list[str]) -> int:
-    raise FunctionReturn(await _number(shell, "return", words, shell.state.status) & 0xFF)
+    if shell.state.flavour == "bash" and not shell.functions:
+        await shell.process.error(shell.message("return: can only `return' from a function or sourced script"))
+        return 2
+    status = await _number(shell, "return", words, shell.state.status)
+    raise FunctionReturn(status if shell.state.flavour == "dash" else status & 0xFF)
 
 
 async def _number(shell: Shell, name: str, words: list[str], default: int) -> int:
     if not words:
         return default
     text = words[0]
-    if text.lstrip("-+").isdigit() and len(text) < 20:
-        return int(text)
     bash = shell.state.flavour == "bash"
+    if (text.lstrip("-+") if bash else text).isdigit() and len(text) < 20:
+        return int(text)
     word = f"{text}: numeric argument required" if bash else f"Illegal number: {text}"
     raise ShellFault(f"{name}: {word}", 2)
 
 
 @builtin("break")
 async def _break(shell: Shell, words: list[str]) -> int:
+    if not shell.loops:
+        return await _outside_loops(shell, "break")
+    shell.state.status = 0
     raise LoopBreak(max(1, await _number(shell, "break", words, 1)))
+
+
+async def _outside_loops(shell: Shell, name: str) -> int:
+    if shell.state.flavour == "bash":
+        text = f"{name}: only meaningful in a `for', `while', or `until' loop"
+        await shell.process.error(shell.message(text))
+    return 0
 
 
 @builtin("continue")
 async def _continue(shell: Shell, words: list[str]) -> int:
+    if not shell.loops:
+        return await _outside_loops(shell, "continue")
+    shell.state.status = 0
     raise LoopContinue(max(1, await _number(shell, "continue", words, 1)))
 
 
@@ -326,7 +367,8 @@ async def _exec(shell: Shell, words: list[str]) -> int:
     return 0  # the executor does it
 
 
-@builtin(".", "source")
+@builtin("source", only=("bash", "ash"))
+@builtin(".")
 async def _source(shell: Shell, words: list[str]) -> int:
     if not words:
         raise ShellFault(".: filename argument required", 2)
@@ -374,7 +416,9 @@ async def _read(shell: Shell, words: list[str]) -> int:
             elif letter in "ptnNdua":
                 value = option[index + 1 :]
                 if not value:
-                    value = words[at] if at < len(words) else ""
+                    if at >= len(words):
+                        return await _usage(shell, "read", "read [-r] [-p prompt] [-t seconds] name ...", 2)
+                    value = words[at]
                     at += 1
                 if letter == "p":
                     prompt = value
@@ -389,6 +433,8 @@ async def _read(shell: Shell, words: list[str]) -> int:
                 break
     names = words[at:]
     process = shell.process
+    if not names and not array and shell.state.flavour == "dash":
+        raise ShellFault("read: arg count", 2)
     if prompt and process.stdin.is_tty:
         await process.error(prompt)
     terminal = process.terminal
@@ -485,8 +531,18 @@ def _fields(text: str, shell: Shell, count: int, raw: bool) -> list[str]:
     return fields
 
 
-@builtin("local", "declare", "typeset")
+@builtin("local")
 async def _local(shell: Shell, words: list[str]) -> int:
+    if not shell.functions:
+        if shell.state.flavour == "bash":
+            await shell.process.error(shell.message("local: can only be used in a function"))
+            return 1
+        raise ShellFault("local: not in a function", 2)
+    return await _declare(shell, words)
+
+
+@builtin("declare", "typeset", only=("bash",))
+async def _declare(shell: Shell, words: list[str]) -> int:
     state = shell.state
     options = "".join(w[1:] for w in words if w.startswith("-"))
     for word in words:
@@ -543,7 +599,10 @@ async def _trap(shell: Shell, words: list[str]) -> int:
         if signal is None:
             if name in ("ERR", "DEBUG", "RETURN") and shell.state.flavour == "bash":
                 continue
-            await shell.process.error(shell.message(f"trap: {name}: invalid signal specification"))
+            if shell.state.flavour == "dash":
+                await shell.process.error(f"trap: {name}: bad trap\n")
+            else:
+                await shell.process.error(shell.message(f"trap: {name}: invalid signal specification"))
             return 1
         shell.set_trap(signal, action)
     return 0
@@ -588,12 +647,20 @@ async def _wait(shell: Shell, words: list[str]) -> int:
         else:
             found = next((job.process for job in state.jobs if str(job.process.pid) == word), None)
         if found is None:
-            status = 127
+            known = state.ended.get(int(word)) if word.isdigit() else None
+            status = 127 if known is None else known
+            if known is None and state.flavour == "bash":
+                what = f"pid {word} is not a child of this shell" if word.isdigit() else f"{word}: no such job"
+                await shell.process.error(shell.message(f"wait: {what}"))
             continue
         waited_ = await _wait_for(shell, found)
         if waited_ is None:
             return 128 + 15
         status = waited_
+        if len(state.ended) < 1000:
+            state.ended[found.pid] = status
+        if found.ended_by_signal() and state.flavour != "bash":
+            await shell.say_killed(found)
         state.jobs = [job for job in state.jobs if job.process is not found]
     return status
 
@@ -683,7 +750,11 @@ def _signal(shell: Shell, word: str, number: int) -> str:
     if not word.lstrip("-").isdigit():
         return f"{word}: arguments must be process or job IDs" if shell.state.flavour == "bash" else (
             f"Illegal number: {word}" if shell.state.flavour == "dash" else f"invalid number '{word}'")  # fmt: skip
-    return kill_pid(shell.process, int(word), number)
+    problem = kill_pid(shell.process, int(word), number)
+    if problem.startswith("can't kill pid") and shell.state.flavour != "ash":
+        reason = problem.rpartition(": ")[2]
+        return f"({word}) - {reason}" if shell.state.flavour == "bash" else f"{reason}\n"
+    return problem
 
 
 def kill_pid(process: Process, pid: int, number: int) -> str:
@@ -712,7 +783,36 @@ async def _umask(shell: Shell, words: list[str]) -> int:
         await shell.process.line(f"{shell.process.umask:04o}")
     elif words[0].isdigit() and set(words[0]) <= set("01234567"):
         shell.process.umask = int(words[0], 8) & 0o777
+    else:
+        mode = None if words[0].isdigit() else _symbolic_mask(words[0], shell.process.umask)
+        if mode is None:
+            flavour = shell.state.flavour
+            said = {"dash": f"Illegal number: {words[0]}", "ash": f"illegal mode: {words[0]}"}
+            text = f"umask: {said.get(flavour, f'{words[0]}: octal number out of range')}"
+            await shell.process.error(shell.message(text))
+            return 1 if flavour == "bash" else 2
+        shell.process.umask = mode
     return 0
+
+
+def _symbolic_mask(text: str, mask: int) -> int | None:
+    """`u=rwx,g=rx,o=` says what is allowed; the mask is the rest. None when it is no mode."""
+    allowed = ~mask & 0o777
+    for clause in text.split(","):
+        found = re.fullmatch(r"([ugoa]*)([-+=])([rwx]*)", clause)
+        if not found:
+            return None
+        bits = sum({"r": 4, "w": 2, "x": 1}[letter] for letter in set(found[3]))
+        for who in found[1].replace("a", "ugo") or "ugo":
+            shift = {"u": 6, "g": 3, "o": 0}[who]
+            match found[2]:
+                case "+":
+                    allowed |= bits << shift
+                case "-":
+                    allowed &= ~(bits << shift)
+                case _:
+                    allowed = allowed & ~(7 << shift) | bits << shift
+    return ~allowed & 0o777
 
 
 @builtin("ulimit")
@@ -776,12 +876,17 @@ async def _type(shell: Shell, words: list[str]) -> int:
     return status
 
 
+_KEYWORDS = frozenset(
+    ("if", "then", "else", "fi", "while", "do", "done", "for", "case", "esac", "until", "elif", "{", "}", "!", "in")
+)
+
+
 def _kind(shell: Shell, word: str) -> str:
     if word in shell.state.functions:
-        return f"{word} is a function" if shell.state.flavour == "bash" else f"{word} is a shell function"
+        return f"{word} is a shell function" if shell.state.flavour == "dash" else f"{word} is a function"
     if find_builtin(word, shell.state.flavour):
         return f"{word} is a shell builtin"
-    if word in ("if", "then", "else", "fi", "while", "do", "done", "for", "case", "esac", "until", "elif"):
+    if word in _KEYWORDS:
         return f"{word} is a shell keyword"
     path = _which(shell, word)
     return f"{word} is {path}" if path else ""
@@ -803,7 +908,7 @@ async def _command(shell: Shell, words: list[str]) -> int:
         for word in words[1:]:
             if verbose:
                 text = _kind(shell, word)
-            elif word in shell.state.functions or find_builtin(word, shell.state.flavour):
+            elif word in shell.state.functions or find_builtin(word, shell.state.flavour) or word in _KEYWORDS:
                 text = word
             else:
                 text = _which(shell, word)
@@ -862,7 +967,9 @@ async def _getopts(shell: Shell, words: list[str]) -> int:
             if silent:
                 state.set("OPTARG", letter)
             else:
-                await shell.process.error(f"{shell.state.name}: option requires an argument -- {letter}\n")
+                bash = shell.state.flavour == "bash"
+                text = f"{shell.state.name}: option requires an argument -- {letter}"
+                await shell.process.error((text if bash else f"No arg for -{letter} option") + "\n")
             letter = ":" if silent else "?"
         offset = 1
     else:
@@ -870,7 +977,9 @@ async def _getopts(shell: Shell, words: list[str]) -> int:
             if silent:
                 state.set("OPTARG", letter)
             else:
-                await shell.process.error(f"{shell.state.name}: illegal option -- {letter}\n")
+                bash = shell.state.flavour == "bash"
+                text = f"{shell.state.name}: illegal option -- {letter}" if bash else f"Illegal option -{letter}"
+                await shell.process.error(text + "\n")
             letter = "?"
         if offset >= len(word):
             index, offset = index + 1, 1

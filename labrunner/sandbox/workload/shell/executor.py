@@ -12,7 +12,7 @@ from labrunner.sandbox.workload.filesystem.tree import FileSystem, Owner, fault
 from labrunner.sandbox.workload.machine.container import DEFAULT_PATH
 from labrunner.sandbox.workload.machine.process import Exited, Process, waited
 from labrunner.sandbox.workload.machine.stream import Bytes, Collected, Pipe, Stream
-from labrunner.sandbox.workload.shell import conditional, pattern
+from labrunner.sandbox.workload.shell import conditional, messages, pattern
 from labrunner.sandbox.workload.shell.expansion import Expander
 from labrunner.sandbox.workload.shell.parser import parse
 from labrunner.sandbox.workload.shell.state import (
@@ -54,6 +54,14 @@ MAX_CALLS = 200
 _LOOP_BREATH = 64
 
 
+class RedirectFault(OSError):
+    """A file that could not be opened for a redirection."""
+
+    def __init__(self, cause: OSError, path: str, *, reading: bool) -> None:
+        super().__init__(cause.errno, cause.strerror or "", path)
+        self.reading = reading
+
+
 class Shell:
     """One shell: a state in a process. Subshells are shells of their own in processes of their own."""
 
@@ -62,9 +70,17 @@ class Shell:
         self.expander = Expander(state, self.output_of, self._files, self._process_file, self._home)
         self.conditions = 0
         """How many conditions we are in, where `set -e` does not apply."""
+        self.substituted = 0
+        """The status of the last substitution of this command."""
+        self.loops = 0
+        """How many loops of this function we are in."""
         self.functions: list[dict[str, Variable | None]] = []
         """Local variables of the functions that run: what they hid."""
         self.pending_signals: list[int] = []
+        self.program: Sequence | None = None
+        """What `-c` says."""
+        self.last_of_option = False
+        """It runs the last command of `-c`, in whose place a real shell puts the program itself."""
         self.becomes = False
         """This subshell runs one simple command only: an external one takes its place."""
         self._count = 0
@@ -74,45 +90,30 @@ class Shell:
     async def run_text(self, text: str) -> int:
         """Parse and run. A syntax error is said and gives status 2."""
         try:
-            tree = parse(text)
+            tree = parse(text, self.state.flavour)
         except ShellSyntaxError as error:
-            await self.process.error(self.syntax_message(error))
+            await self.process.error(messages.syntax(self.state, error, text))
             self.state.status = 2
             return 2
         return await self.run(tree)
 
-    def syntax_message(self, error: ShellSyntaxError) -> str:
-        """As this shell words it."""
-        state = self.state
-        if state.flavour == "bash":
-            where = f"{state.name}: -c: line {error.line}" if not state.interactive else "bash"
-            if error.incomplete:
-                if error.message.startswith("unterminated quoted"):
-                    return f"{where}: unexpected EOF while looking for matching `\"'\n"
-                return f"{where}: syntax error: unexpected end of file\n"
-            return f"{where}: syntax error near unexpected token `{error.token}'\n"
-        if error.message.startswith("unterminated"):
-            what = "Unterminated quoted string" if state.flavour == "dash" else "unterminated quoted string"
-            if state.flavour == "dash":
-                return f"{state.name}: {error.line}: Syntax error: {what}\n"
-            return f"{state.name}: syntax error: {what}\n"
-        token = error.token if error.token in ("newline", "end of file") else f'"{error.token}"'
-        if error.message == "bad substitution":
-            return f"{state.name}: {error.line}: Bad substitution\n" if state.flavour == "dash" else (
-                f"{state.name}: syntax error: bad substitution\n")  # fmt: skip
-        if state.flavour == "dash":
-            tail = f"{token.capitalize() if token == 'end of file' else token} unexpected"
-            return f"{state.name}: {error.line}: Syntax error: {tail}\n"
-        return f"{state.name}: syntax error: unexpected {token}\n"
+    async def _run_program(self, text: str) -> int:
+        """As `run_text`, for all of a script or of `-c`."""
+        try:
+            self.program = parse(text, self.state.flavour) if self.state.from_option else None
+        except ShellSyntaxError as error:
+            await self.process.error(messages.syntax(self.state, error, text))
+            return 2
+        return await (self.run(self.program) if self.program is not None else self.run_text(text))
 
     def message(self, text: str) -> str:
         """A fault in this shell's style."""
-        state = self.state
-        if state.flavour == "dash":
-            return f"{state.name}: {state.source_line}: {text}\n"
-        if state.flavour == "bash" and not state.interactive:
-            return f"{state.name}: line {state.source_line}: {text}\n"
-        return f"{state.name}: {text}\n"
+        return messages.fault(self.state, text)
+
+    async def say(self, error: ShellFault) -> None:
+        """What a fault has to say, once."""
+        if error.message:
+            await self.process.error(self.message(error.message))
 
     # commands
 
@@ -125,6 +126,8 @@ class Shell:
             await self.run_traps()
         if command.line:
             self.state.source_line = command.line
+        if "noexec" in self.state.options and not self.state.interactive:
+            return 0
         if isinstance(command, Simple):
             status = await self._simple(command)
         elif isinstance(command, Sequence):
@@ -152,7 +155,10 @@ class Shell:
 
     async def _sequence(self, sequence: Sequence) -> int:
         status = 0
-        for command, background in sequence.items:
+        top = sequence is self.program
+        for number, (command, background) in enumerate(sequence.items):
+            if top and number == len(sequence.items) - 1:
+                self.last_of_option = isinstance(command, Simple)
             status = await self._background(command) if background else await self.run(command)
         self.state.status = status
         return status
@@ -189,10 +195,9 @@ class Shell:
         try:
             saved = await self._redirect_here(command.redirects)
         except OSError as error:
-            await self._redirect_failed(error)
-            self.state.status = 1
-            self._check_errexit(command, 1)
-            return 1
+            self.state.status = status = await self._redirect_failed(error)
+            self._check_errexit(command, status)
+            return status
         try:
             status = await self._run_compound(command)
         finally:
@@ -230,20 +235,23 @@ class Shell:
     async def _arithmetic_text(self, text: str) -> str:
         from labrunner.sandbox.workload.shell.words import WordReader
 
-        return await self.expander.text(WordReader(text).here_text())
+        return await self.expander.text(WordReader(text, flavour=self.state.flavour).here_text())
 
     async def _body(self, body: Sequence) -> tuple[int, bool]:
         """(status, whether the loop goes on)."""
+        self.loops += 1
         try:
             return await self.run(body), True
         except LoopBreak as stop:
-            if stop.levels > 1:
+            if stop.levels > 1 and self.loops > 1:
                 raise LoopBreak(stop.levels - 1) from None
             return self.state.status, False
         except LoopContinue as again:
-            if again.levels > 1:
+            if again.levels > 1 and self.loops > 1:
                 raise LoopContinue(again.levels - 1) from None
             return self.state.status, True
+        finally:
+            self.loops -= 1
 
     async def _loop(self, command: Loop) -> int:
         status = 0
@@ -259,6 +267,9 @@ class Shell:
         status = 0
         for value in list(values):
             self.state.set(command.name, value)
+            if "xtrace" in self.state.options and self.state.flavour == "bash":
+                shown = " ".join(messages.traced(v, "bash") for v in values)
+                await self.process.error(f"+ for {command.name} in {shown}\n")
             status, more = await self._body(command.body)
             if not more:
                 break
@@ -355,11 +366,20 @@ class Shell:
                     stream.release()
         return children
 
-    def _fork(self, command: Command, descriptors: dict[int, Stream], *, background: bool | None = None) -> Process:
-        """A subshell that runs this command."""
+    def _fork(
+        self,
+        command: Command,
+        descriptors: dict[int, Stream],
+        *,
+        background: bool | None = None,
+        substitution: bool = False,
+    ) -> Process:
+        """A subshell that runs this command. In a substitution only dash keeps `set -e`."""
         if self.depth >= MAX_CALLS:
             raise fault(errno.EAGAIN, "fork")
         state = self.state.copy()
+        if substitution and state.flavour != "dash":
+            state.options.discard("errexit")
 
         async def child(process: Process) -> int:
             process.handlers.clear()
@@ -380,9 +400,9 @@ class Shell:
         """Run it as all that this shell does: faults, `return` and EXIT traps are settled here."""
         try:
             try:
-                status = await (self.run_text(command) if isinstance(command, str) else self.run(command))
+                status = await (self._run_program(command) if isinstance(command, str) else self.run(command))
             except ShellFault as error:
-                await self.process.error(self.message(error.message))
+                await self.say(error)
                 status = error.status
             except (LoopBreak, LoopContinue):
                 status = self.state.status
@@ -401,7 +421,7 @@ class Shell:
             except Exited as exit_:
                 return exit_.status
             except ShellFault as error:
-                await self.process.error(self.message(error.message))
+                await self.say(error)
         return status
 
     async def run_traps(self) -> None:
@@ -420,8 +440,7 @@ class Shell:
             descriptors = await self._redirected(command.redirects, opened)
             child = self._fork(command.body, descriptors)
         except OSError as error:
-            await self._redirect_failed(error)
-            return 1
+            return await self._redirect_failed(error)
         finally:
             _release(opened)
         return await self._wait(child)
@@ -449,15 +468,30 @@ class Shell:
     async def _wait(self, child: Process) -> int:
         """Wait for a child in the foreground; traps run when signals come in between."""
         try:
-            return await waited(child)
+            status = await waited(child)
         finally:
             if self.pending_signals:
                 await self.run_traps()
+        if child.ended_by_signal() and child is not self.process:
+            await self.say_killed(child)
+        return status
+
+    async def say_killed(self, child: Process) -> None:
+        """A child that a signal ended, other than by Ctrl-C or for want of a reader."""
+        number = (child.status or 0) - 128
+        words = {1: "Hangup", 3: "Quit", 6: "Aborted", 9: "Killed", 11: "Segmentation fault", 15: "Terminated"}
+        if number not in words or self.last_of_option:
+            return
+        text = f"{words[number]}\n"
+        if self.state.flavour == "bash" and not self.state.interactive and number != 15:
+            text = self.message(f"{child.pid:>5} {words[number]:<24}{' '.join(map(messages.quoted, child.argv))}")
+        await self.process.error(text)
 
     # simple commands
 
     async def _simple(self, command: Simple) -> int:
         state = self.state
+        self.substituted = 0
         words = await self.expander.fields(command.words)
         if words and words[0] in state.aliases and state.interactive:
             return await self._aliased(words)
@@ -465,7 +499,8 @@ class Shell:
             return await self._assign_only(command)
         if "xtrace" in state.options:
             prefix = [f"{a.name}={await self.expander.text(a.value)}" for a in command.assignments]
-            await self.process.error("+ " + " ".join([*prefix, *map(quoted, words)]) + "\n")
+            shown = [messages.traced(word, state.flavour) for word in words]
+            await self.process.error("+ " + " ".join([*prefix, *shown]) + "\n")
         name = words[0]
         if name in state.functions:
             return await self._in_place(command, words, None)
@@ -478,27 +513,36 @@ class Shell:
         name = words[0]
         text = self.state.aliases.pop(name)
         try:
-            return await self.run_text(" ".join([text, *map(quoted, words[1:])]))
+            return await self.run_text(" ".join([text, *map(messages.quoted, words[1:])]))
         finally:
             self.state.aliases[name] = text
 
     async def _assign_only(self, command: Simple) -> int:
-        self.state.status = 0
+        bash = self.state.flavour == "bash"
+        if bash:
+            await self._assign_all(command)
+        if command.redirects:
+            try:
+                saved = await self._redirect_here(command.redirects)
+            except OSError as error:
+                return await self._redirect_failed(error)
+            try:
+                await self._assign_all(command if not bash else Simple())
+            finally:
+                self._restore(saved)
+        elif not bash:
+            await self._assign_all(command)
+        if "xtrace" in self.state.options and command.assignments:
+            shown = [
+                f"{a.name}={messages.traced(self.state.get(a.name) or '', self.state.flavour)}"
+                for a in command.assignments
+            ]
+            await self.process.error("+ " + " ".join(shown) + "\n")
+        return self.substituted
+
+    async def _assign_all(self, command: Simple) -> None:
         for assignment in command.assignments:
             await self.assign(assignment)
-        if command.redirects:
-            opened: dict[int, Stream] = {}
-            try:
-                await self._redirected(command.redirects, opened)
-            except OSError as error:
-                await self._redirect_failed(error)
-                return 1
-            finally:
-                _release(opened)
-        if "xtrace" in self.state.options and command.assignments:
-            shown = [f"{a.name}={quoted(self.state.get(a.name) or '')}" for a in command.assignments]
-            await self.process.error("+ " + " ".join(shown) + "\n")
-        return self.state.status
 
     async def assign(self, assignment: Assignment) -> None:
         """`name=value`, `name+=value`, `name[i]=value` or `name=(...)`."""
@@ -535,8 +579,10 @@ class Shell:
         try:
             saved = await self._redirect_here(command.redirects)
         except OSError as error:
-            await self._redirect_failed(error)
-            return 1
+            status = await self._redirect_failed(error)
+            if special and state.flavour != "bash":
+                raise ShellFault("", status) from error
+            return status
         hidden: dict[str, Variable | None] = {}
         try:
             for assignment in command.assignments:
@@ -555,6 +601,9 @@ class Shell:
                 return await builtin(self, words[1:])
             except BrokenPipeError:
                 raise
+            except ShellFault as error:
+                await self.say(error)  # here, where its redirections hold
+                raise ShellFault("", error.status) from None
             except OSError as error:
                 await self.process.error(self.message(f"{words[0]}: {error_text(error)}"))
                 return 1
@@ -575,11 +624,13 @@ class Shell:
         positional = state.positional
         state.positional = words[1:]
         self.functions.append({})
+        loops, self.loops = self.loops, 0
         try:
             return await self.run(state.functions[words[0]])
         except FunctionReturn as returned:
             return returned.status
         finally:
+            self.loops = loops
             state.positional = positional
             for name, variable in self.functions.pop().items():
                 if variable is None:
@@ -598,7 +649,7 @@ class Shell:
                 words, parent=self.process, env=self.state.environment(), cwd=self.process.cwd
             )
         except OSError as error:
-            await self._not_started(words[0], error)
+            await self._not_started(words[0], error, exec_=True)
             raise Exited(126 if not isinstance(error, FileNotFoundError) else 127) from error
         for number in (1, 2, 3, 10, 12, 15):
             self.process.handlers[number] = child.kill
@@ -611,8 +662,7 @@ class Shell:
             try:
                 descriptors = await self._redirected(command.redirects, opened)
             except OSError as error:
-                await self._redirect_failed(error)
-                return 1
+                return await self._redirect_failed(error)
             env = self.state.environment()
             for assignment in command.assignments:
                 env[assignment.name] = await self.expander.text(assignment.value)
@@ -661,18 +711,22 @@ class Shell:
         if b"\0" in data[:512]:
             await self.process.error(self.message(f"{words[0]}: Exec format error"))
             return 126
-        child = container.execute([process.argv[0] or "sh", where, *words[1:]], parent=process,
+        shown = words[0] if "/" in words[0] else where
+        child = container.execute([process.argv[0] or "sh", shown, *words[1:]], parent=process,
                                   descriptors=descriptors, env=env, cwd=process.cwd)  # fmt: skip
         return await self._wait(child)
 
-    async def _not_started(self, name: str, error: OSError, stderr: Stream | None = None) -> int:
+    async def _not_started(
+        self, name: str, error: OSError, stderr: Stream | None = None, *, exec_: bool = False
+    ) -> int:
         """Say why a command could not be started: 127 when it is not there, else 126."""
         bash = self.state.flavour == "bash"
         if isinstance(error, FileNotFoundError):
             if "/" in name:
                 text = f"{name}: No such file or directory" if bash else f"{name}: not found"
             else:
-                text = f"{name}: command not found" if bash else f"{name}: not found"
+                text = f"{name}: command not found" if bash and not exec_ else f"{name}: not found"
+            text = f"exec: {text}" if exec_ else text
             status = 127
         elif error.errno == errno.EAGAIN:
             raise ShellFault("fork: retry: Resource temporarily unavailable" if bash else "can't fork: " + (
@@ -717,8 +771,12 @@ class Shell:
             else:
                 how = {"<": "r", "<>": "+", ">>": "a", "&>>": "a"}.get(op, "w")
                 if op == ">" and "noclobber" in self.state.options and self.process.fs.exists(target, self.process.cwd):
-                    raise fault(errno.EEXIST, target)
-                stream = self.process.open(target, how)
+                    words = "cannot overwrite existing file" if self.state.flavour == "bash" else "File exists"
+                    raise OSError(errno.EEXIST, words, target)
+                try:
+                    stream = self.process.open(target, how)
+                except OSError as error:
+                    raise RedirectFault(error, target, reading=how == "r") from error
         key = max(opened, default=-1) + 1
         opened[key] = stream
         found[number] = stream
@@ -756,28 +814,20 @@ class Shell:
             if stream is not None:
                 current[number] = stream
 
-    async def _redirect_failed(self, error: OSError) -> None:
-        name = error.filename or ""
-        bash = self.state.flavour == "bash"
-        if bash or error.errno == errno.EBADF:
+    async def _redirect_failed(self, error: OSError) -> int:
+        """Say why a redirection failed; the command's status."""
+        name, flavour = error.filename or "", self.state.flavour
+        if flavour == "bash" or error.errno == errno.EBADF:
             text = f"{name}: {error.strerror}"
         else:
-            reading = error.errno == errno.ENOENT
-            word = {errno.ENOENT: "no such file" if reading else "nonexistent directory"}.get(
-                error.errno or 0, error.strerror or ""
-            )
-            verb = "create" if error.errno not in (errno.ENOENT,) or not name else "open"
-            if error.errno == errno.ENOENT and "/" in str(name) and not self.process.fs.exists(
-                os.path.dirname(str(name)), self.process.cwd
-            ):  # fmt: skip
-                verb, word = "create", "nonexistent directory"
-            dash_word = "Directory nonexistent" if word == "nonexistent directory" else "No such file"
-            if self.state.flavour == "dash":
-                word = dash_word if error.errno == errno.ENOENT else word
-                text = f"cannot {verb} {name}: {word}"
-            else:
-                text = f"can't {verb} {name}: {word}"
+            reading = isinstance(error, RedirectFault) and error.reading
+            verb = ("cannot " if flavour == "dash" else "can't ") + ("open" if reading else "create")
+            missing = {
+                "dash": ("Directory nonexistent", "No such file"), "ash": ("nonexistent directory", "no such file")
+            }[flavour][reading]  # fmt: skip
+            text = f"{verb} {name}: {missing if error.errno == errno.ENOENT else error.strerror}"
         await self.process.error(self.message(text))
+        return 2 if flavour == "dash" else 1
 
     # substitutions
 
@@ -786,17 +836,20 @@ class Shell:
         collected = Collected()
         descriptors = {**self.process.descriptors, 1: collected}
         try:
-            tree = parse(text)
+            tree = parse(text, self.state.flavour)
         except ShellSyntaxError as error:
-            raise ShellFault(self.syntax_message(error).partition(": ")[2].strip(), 2) from None
+            await self.process.error(messages.syntax(self.state, error, text))
+            raise ShellFault("", 2) from None
         fast = await self._short_cut(tree)
         if fast is not None:
             return fast
         try:
-            child = self._fork(tree, descriptors)
+            child = self._fork(tree, descriptors, substitution=True)
         except OSError as error:
             raise ShellFault(f"Cannot fork: {error.strerror}", 2) from error
-        self.state.status = await self._wait(child)
+        self.substituted = await self._wait(child)
+        if self.state.flavour == "bash":
+            self.state.status = self.substituted  # the others change `$?` only when the command is done
         return bytes(collected.data).replace(b"\0", b"").decode("utf-8", "surrogateescape")
 
     async def _short_cut(self, tree: Sequence) -> str | None:
@@ -859,13 +912,6 @@ def find_builtin(name: str, flavour: str) -> Builtin | None:
 def error_text(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
     return f"{name}{error.strerror or error}"
-
-
-def quoted(word: str) -> str:
-    """For xtrace and `type`."""
-    if word and all(c.isalnum() or c in "_-./:=,@%+" for c in word):
-        return word
-    return "'" + word.replace("'", "'\\''") + "'"
 
 
 def describe(command: Command) -> str:

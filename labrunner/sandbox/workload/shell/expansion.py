@@ -14,6 +14,9 @@ from labrunner.sandbox.workload.shell.syntax import Arithmetic, Literal, Paramet
 
 MAX_TEXT = 8 * 1024 * 1024
 _MAX_FIELDS = 200_000
+_OPERAND = re.compile(r"[^-+*/%()<>=!&|^~?:,\s]+\s*$")
+_OPERATOR = re.compile(r"[-+*/%<>=!&|^~?:]+\s*$")
+_TWO_OPERANDS = re.compile(r"[\w)]\s+[\w(]")
 _BRACE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -60,20 +63,26 @@ class Expander:
         try:
             return arithmetic.evaluate(text, lambda name: self.parameter(name) or "", self.state.set)
         except ArithmeticFault as error:
-            shown = text.strip()
+            shown = text
             flavour = self.state.flavour
             if flavour == "bash":
                 word = str(error)
-                word = "division by 0" if "zero" in word else word.replace("arithmetic syntax error", "syntax error")
-                raise ShellFault(f'{shown}: {word} (error token is "{shown.split(" ")[-1]}")') from None
-            prefix = f"arithmetic expression: {'division by zero' if 'zero' in str(error) else 'expecting primary'}"
+                shown = shown.lstrip()
+                token = _OPERAND.search(shown) if "zero" in word else _OPERATOR.search(shown)
+                word = "division by 0" if "zero" in word else "syntax error: operand expected"
+                raise ShellFault(f'{shown}: {word} (error token is "{token[0] if token else shown}")') from None
+            what = "expecting EOF" if _TWO_OPERANDS.search(text) else "expecting primary"
+            prefix = f"arithmetic expression: {'division by zero' if 'zero' in str(error) else what}"
             raise ShellFault(f'{prefix}: "{shown}"' if flavour == "dash" else str(error), 2) from None
 
     async def _split(self, word: Word) -> list[list[Piece]]:
         return await self._expand(word, split=True)
 
-    async def _expand(self, word: Word, *, split: bool) -> list[list[Piece]]:
-        """Fields as pieces; an unquoted empty expansion makes no field when splitting."""
+    async def _expand(self, word: Word, *, split: bool, split_literals: bool = False) -> list[list[Piece]]:
+        """Fields as pieces; an unquoted empty expansion makes no field when splitting.
+
+        `split_literals`: the word is what `${x:-word}` stands for, so that its own blanks part fields.
+        """
         fields: list[list[Piece]] = []
         current: list[Piece] | None = None
         for number, part in enumerate(word.parts):
@@ -84,7 +93,10 @@ class Expander:
                     if text != part.text:
                         current = [*(current or []), Piece(text, True)]
                         continue
-                current = [*(current or []), Piece(text, part.quoted)]
+                if split_literals and not part.quoted:
+                    current = self._split_text(text, fields, current)
+                else:
+                    current = [*(current or []), Piece(text, part.quoted)]
                 continue
             if isinstance(part, Parameter) and part.name in ("@", "*") and not part.op:
                 current = self._all_positional(part, split, fields, current)
@@ -93,10 +105,12 @@ class Expander:
                 values = self._array(part.name[:-3])
                 current = self._values(values, part.quoted, part.name[-2] == "*", split, fields, current)
                 continue
-            if isinstance(part, Parameter) and part.op in (":-", "-", ":+", "+") and not part.quoted and split:
+            if isinstance(part, Parameter) and part.op in (":-", "-", ":+", "+") and split:
                 chosen = self._alternative(part)
                 if chosen is not None:
-                    nested = await self._expand(chosen, split=True)
+                    nested = await self._expand(chosen, split=True, split_literals=not part.quoted)
+                    if part.quoted and not nested:
+                        nested = [[Piece("", True)]]
                     for index, field in enumerate(nested):
                         if index and current is not None:
                             fields.append(current)
@@ -126,7 +140,7 @@ class Expander:
     ) -> list[Piece] | None:  # fmt: skip
         if not split or (quoted and star):
             ifs = self.state.get("IFS")
-            joiner = " " if ifs is None or not star else ifs[:1]
+            joiner = " " if ifs is None or (not star and self.state.flavour == "bash") else ifs[:1]
             return [*(current or []), Piece(joiner.join(values), quoted)]
         for number, value in enumerate(values):
             if number and current is not None:
@@ -311,9 +325,9 @@ class Expander:
                 return value or ""
         if missing:
             message = await self.text(argument)
-            default = "parameter null or not set" if self.state.flavour == "bash" else "parameter not set"
-            if part.op == ":?" and self.state.flavour != "bash":
-                default = "parameter not set or null"
+            default = "parameter not set"
+            if part.op == ":?":
+                default = "parameter null or not set" if self.state.flavour == "bash" else "parameter not set or null"
             raise ShellFault(f"{part.name}: {message or default}", 127 if self.state.flavour == "bash" else 2)
         return value or ""
 

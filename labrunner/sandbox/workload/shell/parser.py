@@ -36,6 +36,17 @@ _RESERVED = frozenset(("if", "then", "else", "elif", "fi", "do", "done", "case",
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^]]*\])?(\+?=)")
 _METACHARACTERS = " \t\n;&|<>()"
+_LACKING = {
+    "bash": frozenset[str](),
+    "ash": frozenset(("<<<", ";&", ";;&", "|&", "&>>")),
+    "dash": frozenset(("<<<", ";&", ";;&", "|&", "&>>", "&>")),
+}
+"""Operators that a shell does not have: it reads shorter ones there."""
+_RESERVED_OF = {
+    "bash": _RESERVED,
+    "ash": _RESERVED,
+    "dash": _RESERVED - {"[[", "function"},
+}
 _MAX_TEXT = 4 * 1024 * 1024
 
 
@@ -51,11 +62,11 @@ class Token:
         return "newline" if self.kind == "newline" else "end of file" if self.kind == "end" else self.text
 
 
-def parse(text: str) -> Sequence:
-    """The whole program. Raises ShellSyntaxError."""
+def parse(text: str, flavour: str = "bash") -> Sequence:
+    """The whole program, as bash, ash or dash reads it. Raises ShellSyntaxError."""
     if len(text) > _MAX_TEXT:
         raise ShellSyntaxError("end of file", 1, message="program too long")
-    parser = Parser(text)
+    parser = Parser(text, flavour=flavour)
     body = parser.sequence(frozenset())
     token = parser.token()
     if token.kind != "end":
@@ -64,8 +75,9 @@ def parse(text: str) -> Sequence:
 
 
 class Parser:
-    def __init__(self, text: str, position: int = 0, depth: int = 0) -> None:
-        self.text, self.position, self.depth = text, position, depth
+    def __init__(self, text: str, position: int = 0, depth: int = 0, flavour: str = "bash") -> None:
+        self.text, self.position, self.depth, self.flavour = text, position, depth, flavour
+        self._operators = tuple(op for op in _OPERATORS if op not in _LACKING[flavour])
         self._line_at = position
         self._line = text.count("\n", 0, position) + 1
         self._ahead: Token | None = None
@@ -115,8 +127,9 @@ class Parser:
             self.position += 1
             self._here_documents()
             return Token("newline", "\n", line, start)
-        operator = next((op for op in _OPERATORS if self.text.startswith(op, start)), "")
-        if operator and not (operator in ("<", ">") and self.text.startswith("(", start + 1)):
+        operator = next((op for op in self._operators if self.text.startswith(op, start)), "")
+        process_file = operator in ("<", ">") and self.text.startswith("(", start + 1) and self.flavour != "dash"
+        if operator and not process_file:
             self.position += len(operator)
             return Token("op", operator, line, start)
         if self.text[start].isdigit():
@@ -126,7 +139,7 @@ class Parser:
             if end < len(self.text) and self.text[end] in "<>" and end - start <= 4:
                 self.position = end
                 return Token("number", self.text[start:end], line, start)
-        reader = WordReader(self.text, start, self.depth)
+        reader = WordReader(self.text, start, self.depth, self.flavour)
         word = reader.word("\n\t ;&|)" if operator else _METACHARACTERS)  # an operator here is process substitution
         self.position = reader.position
         if self.position == start:
@@ -154,7 +167,7 @@ class Parser:
             if quoted:
                 redirect.target = Word((Literal(body, True),))
             else:
-                redirect.target = WordReader(body, 0, self.depth + 1).here_text()
+                redirect.target = WordReader(body, 0, self.depth + 1, self.flavour).here_text()
 
     _open_here = False
 
@@ -163,14 +176,14 @@ class Parser:
         """Whether a here document was ended by the end of the text."""
         return self._open_here
 
-    def _unexpected(self, token: Token | None = None) -> ShellSyntaxError:
+    def _unexpected(self, token: Token | None = None, expecting: str = "") -> ShellSyntaxError:
         token = token or self.token()
-        return ShellSyntaxError(token.shown(), token.line, incomplete=token.kind == "end")
+        return ShellSyntaxError(token.shown(), token.line, incomplete=token.kind == "end", expecting=expecting)
 
     def _expect(self, text: str) -> None:
         token = self.take()
         if token.text != text or token.kind not in ("word", "op"):
-            raise self._unexpected(token)
+            raise self._unexpected(token, text)
 
     def newlines(self) -> None:
         while self.token().kind == "newline":
@@ -179,7 +192,7 @@ class Parser:
     def _reserved(self) -> str:
         """The reserved word that comes next, or nothing."""
         token = self.token()
-        if token.kind == "word" and token.text in _RESERVED:
+        if token.kind == "word" and token.text in _RESERVED_OF[self.flavour]:
             return token.text
         return ""
 
@@ -290,8 +303,8 @@ class Parser:
 
     def _parentheses(self) -> Command:
         token = self.take()
-        if self.text.startswith("(", token.position + 1):
-            reader = WordReader(self.text, token.position + 2, self.depth + 1)
+        if self.flavour == "bash" and self.text.startswith("(", token.position + 1):
+            reader = WordReader(self.text, token.position + 2, self.depth + 1, self.flavour)
             body = reader._arithmetic()
             if body is not None:
                 self.position, self._ahead = reader.position, None
@@ -327,14 +340,14 @@ class Parser:
             self._expect("then")
             body = self._body("elif", "else", "fi")
             found.branches.append((condition, body))
-            word = self.take().text
-            if word == "elif":
+            end = self.take()
+            if end.text == "elif":
                 continue
-            if word == "else":
+            if end.text == "else":
                 found.otherwise = self._body("fi")
                 self._expect("fi")
-            elif word != "fi":
-                raise self._unexpected()
+            elif end.text != "fi":
+                raise self._unexpected(end, "fi")
             return found
 
     def _loop(self) -> Loop:
@@ -348,7 +361,8 @@ class Parser:
     def _for(self) -> Command:
         line = self.take().line
         token = self.take()
-        if token.kind == "op" and token.text == "(" and self.text.startswith("(", token.position + 1):
+        double = self.flavour == "bash" and self.text.startswith("(", token.position + 1)
+        if token.kind == "op" and token.text == "(" and double:
             return self._arithmetic_for(line, token)
         if token.kind != "word" or not _NAME.fullmatch(token.text):
             raise self._unexpected(token)
@@ -381,7 +395,7 @@ class Parser:
         return body
 
     def _arithmetic_for(self, line: int, token: Token) -> ArithmeticFor:
-        reader = WordReader(self.text, token.position + 2, self.depth + 1)
+        reader = WordReader(self.text, token.position + 2, self.depth + 1, self.flavour)
         body = reader._arithmetic()
         pieces = (body or "").split(";")
         if body is None or len(pieces) != 3:
@@ -412,7 +426,7 @@ class Parser:
             while True:
                 pattern = self.take()
                 if pattern.kind != "word" or pattern.word is None:
-                    raise self._unexpected(pattern)
+                    raise self._unexpected(pattern, ")" if self.flavour != "bash" else "")
                 patterns.append(pattern.word)
                 if self.token().kind == "op" and self.token().text == "|":
                     self.take()
@@ -450,7 +464,7 @@ class Parser:
                 found.words.append(Word((Literal(operator),)))
                 position += len(operator)
                 continue
-            reader = WordReader(self.text, position, self.depth)
+            reader = WordReader(self.text, position, self.depth, self.flavour)
             word = reader.word(" \t\n" if expression else " \t\n()&|<>")
             if reader.position == position:
                 raise ShellSyntaxError(self.text[position], token.line)
@@ -504,10 +518,13 @@ class Parser:
             return None
         rest = Literal(first.text[found.end() :])
         parts = ((rest,) if rest.text else ()) + token.word.parts[1:]
+        if self.flavour != "bash" and (found[2] or found[3] == "+="):
+            return None
         index = Word((Literal(found[2][1:-1]),)) if found[2] else None
         assignment = Assignment(found[1], Word(parts), found[3] == "+=", index)
         following = self.token()
-        if not parts and following.kind == "op" and following.text == "(" and following.position == self._end(token):
+        adjoining = following.kind == "op" and following.text == "(" and following.position == self._end(token)
+        if not parts and adjoining and self.flavour == "bash":
             self.take()
             assignment.items = []
             while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from labrunner.sandbox.workload.machine.process import Exited, Process
+from labrunner.sandbox.workload.shell import messages
 from labrunner.sandbox.workload.shell.executor import Shell
 from labrunner.sandbox.workload.shell.parser import Parser, parse
 from labrunner.sandbox.workload.shell.prompt import LineEditor, prompt_text
@@ -33,7 +34,7 @@ async def main(process: Process) -> int:
     """`sh [-options] [-c command [name [argument...]] | file [argument...]]`"""
     state = State(flavour_of(process), process.name or "sh", pid=process.pid)
     words = process.argv[1:]
-    command, login = False, process.argv[0].startswith("-")
+    command, login, from_input = False, process.argv[0].startswith("-"), False
     while words and len(words[0]) > 1 and words[0][0] in "-+":
         word = words.pop(0)
         if word == "--":
@@ -56,7 +57,7 @@ async def main(process: Process) -> int:
             elif letter in OPTION_LETTERS:
                 (state.options.add if word[0] == "-" else state.options.discard)(OPTION_LETTERS[letter])
             elif letter == "s":
-                continue
+                from_input = True
             elif letter not in _IGNORED_LETTERS:
                 if state.flavour == "dash":
                     await process.error(f"{state.name}: 0: Illegal option -{letter}\n")
@@ -73,9 +74,11 @@ async def main(process: Process) -> int:
         if len(words) > 1:
             state.name = words[1]
         state.positional = words[2:]
+        state.from_option = True
         return await Shell(process, state).run_to_end(words[0])
-    if words:
+    if words and not from_input:
         return await _script(process, state, words)
+    state.positional = words
     if process.stdin.is_tty or state.interactive:
         state.interactive = True
         return await _interactive(process, state, login)
@@ -126,7 +129,7 @@ async def _from_input(process: Process, state: State) -> int:
         if not line:
             break
         text += line.decode("utf-8", "surrogateescape")
-        if _incomplete(text):
+        if _incomplete(text, state.flavour):
             continue
         status = await _command(shell, text)
         text = ""
@@ -139,7 +142,7 @@ async def _command(shell: Shell, text: str) -> int:
     try:
         return await shell.run_text(text)
     except ShellFault as error:
-        await shell.process.error(shell.message(error.message))
+        await shell.say(error)
         shell.state.status = error.status
         if not shell.state.interactive:
             raise Exited(await shell._exit_trap(error.status)) from error
@@ -150,17 +153,17 @@ async def _command(shell: Shell, text: str) -> int:
     return shell.state.status
 
 
-def _incomplete(text: str) -> bool:
+def _incomplete(text: str, flavour: str) -> bool:
     """Whether more lines are needed."""
     try:
-        parser = Parser(text)
+        parser = Parser(text, flavour=flavour)
         parser.sequence(frozenset())
         if parser.open_here_document:
             return True
         stripped = text.rstrip("\n")
         if stripped.endswith("\\") and (len(stripped) - len(stripped.rstrip("\\"))) % 2:
             return True
-        parse(text)
+        parse(text, flavour)
     except ShellSyntaxError as error:
         return error.incomplete
     return False
@@ -199,7 +202,8 @@ async def _interactive(process: Process, state: State, login: bool) -> int:
                 continue
             if line == "":
                 if text:
-                    await process.error(shell.syntax_message(ShellSyntaxError("end of file", 1, incomplete=True)))
+                    error = ShellSyntaxError("end of file", 1, incomplete=True)
+                    await process.error(messages.syntax(state, error, text))
                     text = ""
                     continue
                 if state.flavour == "bash" or process.terminal:
@@ -209,7 +213,7 @@ async def _interactive(process: Process, state: State, login: bool) -> int:
             if not text.strip():
                 text = ""
                 continue
-            if _incomplete(text):
+            if _incomplete(text, state.flavour):
                 continue
             entry = text.rstrip("\n")
             if not state.history or state.history[-1] != entry:

@@ -83,6 +83,10 @@ class State:
     history: list[str] = field(default_factory=list)
     source_line: int = 1
     pipe_status: list[int] = field(default_factory=list)
+    from_option: bool = False
+    """Its program is the argument of `-c`."""
+    ended: dict[int, int] = field(default_factory=dict)
+    """Statuses of background processes that have been waited for, by pid."""
 
     def copy(self) -> State:
         """For a subshell."""
@@ -104,6 +108,7 @@ class State:
             self.started,
             self.history,
             self.source_line,
+            from_option=self.from_option,
         )  # fmt: skip
 
     def get(self, name: str) -> str | None:
@@ -115,8 +120,8 @@ class State:
             return str(random.randrange(32768))
         if name == "SECONDS" and self.flavour == "bash":
             return str(int(time.time() - self.started))
-        if name == "LINENO":
-            return str(self.source_line)
+        if name == "LINENO" and self.flavour != "dash":
+            return str(self.source_line - int(self.flavour == "ash" and self.from_option))
         if self.flavour == "bash" and name == "EPOCHSECONDS":
             return str(int(time.time()))
         return None

@@ -6,11 +6,17 @@ from dataclasses import dataclass, field
 
 
 class ShellSyntaxError(Exception):
-    """`token` is what was not expected (`newline`, `end of file` at the end); `incomplete`: more may follow."""
+    """`token` is what was not expected (`newline`, `end of file` at the end); `incomplete`: more may follow.
 
-    def __init__(self, token: str, line: int, *, incomplete: bool = False, message: str = "") -> None:
+    `expecting`: the word, or the quote, that should have come.
+    """
+
+    def __init__(
+        self, token: str, line: int, *, incomplete: bool = False, message: str = "", expecting: str = ""
+    ) -> None:
         super().__init__(message or f"unexpected {token}")
         self.token, self.line, self.incomplete, self.message = token, line, incomplete, message
+        self.expecting = expecting
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,20 @@ _OPERATORS = (":-", ":=", ":?", ":+", "##", "%%", "//", "/#", "/%", "^^", ",,", 
               ",", ":", "@")  # fmt: skip
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b",
             "\\": "\\", "'": "'", '"': '"', "?": "?"}  # fmt: skip
+_LACKING = {
+    "bash": frozenset[str](),
+    "ash": frozenset(("^", "^^", ",", ",,", "@")),
+    "dash": frozenset(("^", "^^", ",", ",,", "@", ":", "/", "//", "/#", "/%")),
+}
+"""Parameter expansions that a shell does not have."""
 MAX_DEPTH = 60
 
 
 class WordReader:
     """Reads words from a text, from a position on. Raises ShellSyntaxError, `incomplete` when a quote stays open."""
 
-    def __init__(self, text: str, position: int = 0, depth: int = 0) -> None:
-        self.text, self.position, self.depth = text, position, depth
+    def __init__(self, text: str, position: int = 0, depth: int = 0, flavour: str = "bash") -> None:
+        self.text, self.position, self.depth, self.flavour = text, position, depth, flavour
         if depth > MAX_DEPTH:
             raise ShellSyntaxError("(", self.line(), message="too deeply nested")
 
@@ -36,8 +42,10 @@ class WordReader:
         at = self.position + ahead
         return self.text[at] if at < len(self.text) else ""
 
-    def unfinished(self, what: str) -> ShellSyntaxError:
-        return ShellSyntaxError("end of file", self.line(), incomplete=True, message=f"unterminated {what}")
+    def unfinished(self, what: str, closing: str = "") -> ShellSyntaxError:
+        return ShellSyntaxError(
+            "end of file", self.line(), incomplete=True, message=f"unterminated {what}", expecting=closing
+        )
 
     def word(self, stop: str, *, in_braces: bool = False, quoted: bool = False) -> Word:
         """Parts up to one of the `stop` characters, unquoted; inside `${...}` blanks belong to the word."""
@@ -82,7 +90,11 @@ class WordReader:
             elif char == "`":
                 flush()
                 parts.append(self._backquote(quoted))
-            elif char in "<>" and self.peek(1) == "(" and not in_braces and not quoted and not parts and not text:
+            elif (
+                char in "<>"
+                and self.peek(1) == "("
+                and not (in_braces or quoted or parts or text or self.flavour == "dash")
+            ):
                 how = char
                 self.position += 1
                 parts.append(ProcessFile(self._parenthesised(), how))
@@ -120,7 +132,7 @@ class WordReader:
     def _single(self) -> Literal:
         end = self.text.find("'", self.position + 1)
         if end < 0:
-            raise self.unfinished("quoted string")
+            raise self.unfinished("quoted string", "'")
         found = self.text[self.position + 1 : end]
         self.position = end + 1
         return Literal(found, True)
@@ -132,7 +144,7 @@ class WordReader:
         while True:
             char = self.peek()
             if not char:
-                raise self.unfinished("quoted string")
+                raise self.unfinished("quoted string", '"')
             if char == '"':
                 self.position += 1
                 break
@@ -166,7 +178,7 @@ class WordReader:
             self.position += 3
             body = self._arithmetic()
             if body is not None:
-                inner = WordReader(body, 0, self.depth + 1)
+                inner = WordReader(body, 0, self.depth + 1, self.flavour)
                 return [Arithmetic(inner.here_text(), quoted)]
             self.position = saved
         if nxt == "(":
@@ -175,10 +187,10 @@ class WordReader:
         if nxt == "{":
             self.position += 2
             return [self._braced(quoted)]
-        if nxt == "'" and not quoted:
+        if nxt == "'" and not quoted and self.flavour != "dash":
             self.position += 1
             return [self._ansi()]
-        if nxt == '"' and not quoted:
+        if nxt == '"' and not quoted and self.flavour == "bash":
             self.position += 1
             return self._double()
         if nxt.isalpha() or nxt == "_":
@@ -226,7 +238,7 @@ class WordReader:
         from labrunner.sandbox.workload.shell.parser import Parser
 
         start = self.position + 1
-        parser = Parser(self.text, start, self.depth + 1)
+        parser = Parser(self.text, start, self.depth + 1, self.flavour)
         parser.until_parenthesis()
         body = self.text[start : parser.position - 1]
         self.position = parser.position
@@ -238,7 +250,7 @@ class WordReader:
         while True:
             char = self.peek()
             if not char:
-                raise self.unfinished("backquote")
+                raise self.unfinished("backquote", "`")
             self.position += 1
             if char == "`":
                 return Substitution("".join(text), quoted)
@@ -292,7 +304,7 @@ class WordReader:
                 raise ShellSyntaxError("}", self.line(), message="bad substitution")
             self.position += 1
             return Parameter(name, "length", quoted=quoted)
-        if self.peek() == "!":
+        if self.peek() == "!" and (self.flavour == "bash" or self.peek(1) == "}"):
             self.position += 1
             if self.peek() == "}":
                 self.position += 1
@@ -307,12 +319,12 @@ class WordReader:
             self.position += 1
             return Parameter(name, quoted=quoted)
         if not self.peek():
-            raise self.unfinished("parameter expansion")
+            raise self.unfinished("parameter expansion", "}")
         op = next((o for o in _OPERATORS if self.text.startswith(o, self.position)), "")
-        if not op:
+        if not op or op in _LACKING[self.flavour]:
             raise ShellSyntaxError(self.peek(), self.line(), message="bad substitution")
         self.position += len(op)
-        inner = WordReader(self.text, self.position, self.depth + 1)
+        inner = WordReader(self.text, self.position, self.depth + 1, self.flavour)
         keep_quotes = quoted and op in (":-", ":=", ":?", ":+", "-", "=", "?", "+")
         stop = "}/" if op.startswith("/") else "}"
         argument = inner.word(stop, in_braces=True, quoted=keep_quotes)
@@ -322,7 +334,7 @@ class WordReader:
             replacement = inner.word("}", in_braces=True)
         self.position = inner.position
         if self.peek() != "}":
-            raise self.unfinished("parameter expansion")
+            raise self.unfinished("parameter expansion", "}")
         self.position += 1
         return Parameter(name, op, argument, replacement, quoted)
 
@@ -338,7 +350,7 @@ class WordReader:
             while self.peek() and (self.peek().isalnum() or self.peek() == "_"):
                 self.position += 1
             name = self.text[start : self.position]
-            if self.peek() == "[":
+            if self.peek() == "[" and self.flavour == "bash":
                 end = self.text.find("]", self.position)
                 if end > 0:
                     name += self.text[self.position : end + 1]
@@ -352,5 +364,5 @@ class WordReader:
             self.position += 1
             return char
         if not char:
-            raise self.unfinished("parameter expansion")
+            raise self.unfinished("parameter expansion", "}")
         raise ShellSyntaxError(char, self.line(), message="bad substitution")

@@ -6,7 +6,7 @@ import re
 
 _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\", "e": "\x1b"}
 _SPEC = re.compile(
-    r"%(?P<flags>[-+ #0']*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?(?:hh|h|ll|l|q|j|z|t|L)?(?P<kind>[a-zA-Z%])?"
+    r"%(?P<flags>[-+ #0']*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?(?:hh|h|ll|l|j|z|t|L)?(?P<kind>[a-zA-Z%])?"
 )
 _MAX_WIDTH = 65536
 
@@ -54,8 +54,11 @@ def _byte(value: int) -> str:
     return chr(value) if value < 128 else bytes((value,)).decode("utf-8", "surrogateescape")
 
 
-def render(template: str, arguments: list[str]) -> tuple[str, list[str]]:
-    """(output, complaints); the format is used again until the arguments are used up. Raises PrintfFault."""
+def render(template: str, arguments: list[str], flavour: str = "bash") -> tuple[str, list[str]]:
+    """(output, complaints in this shell's words); the format is used again until the arguments are used up.
+
+    Raises PrintfFault.
+    """
     out: list[str] = []
     complaints: list[str] = []
     rest = list(arguments)
@@ -67,7 +70,14 @@ def render(template: str, arguments: list[str]) -> tuple[str, list[str]]:
         size += len(piece)
         if done or not rest or len(rest) == before or size > 8_000_000:
             break
-    return "".join(out), complaints
+    return "".join(out), [_worded(complaint, flavour) for complaint in complaints if complaint or flavour == "ash"]
+
+
+def _worded(argument: str, flavour: str) -> str:
+    """An argument that is no number."""
+    if flavour == "ash":
+        return f"invalid number '{argument}'"
+    return f"{argument}: expected numeric value" if flavour == "dash" else f"{argument}: invalid number"
 
 
 def _once(template: str, rest: list[str], complaints: list[str]) -> tuple[str, bool]:
@@ -133,7 +143,7 @@ def _converted(
     if kind == "c":
         return _text((argument or "")[:1], flags, width, None), False
     if kind == "q":
-        from labrunner.sandbox.workload.shell.executor import quoted
+        from labrunner.sandbox.workload.shell.messages import quoted
 
         return quoted(argument or ""), False
     if kind in "diouxX":
@@ -156,6 +166,7 @@ def _text(text: str, flags: str, width: int | None, precision: int | None) -> st
 
 def _integer(argument: str | None, complaints: list[str]) -> int:
     if not argument:
+        complaints.append("")
         return 0
     if argument[0] in "'\"" and len(argument) > 1:
         return ord(argument[1])
@@ -168,7 +179,7 @@ def _integer(argument: str | None, complaints: list[str]) -> int:
             return int(found[1] + digits, base)
     except ValueError:
         pass
-    complaints.append(f"{argument}: invalid number")
+    complaints.append(argument)
     prefix = re.match(r"[-+]?\d{1,30}", text)
     return int(prefix[0]) if prefix else 0
 
@@ -177,5 +188,5 @@ def _real(argument: str | None, complaints: list[str]) -> float:
     try:
         return float(argument or 0)
     except ValueError:
-        complaints.append(f"{argument}: invalid number")
+        complaints.append(argument or "")
         return 0.0
