@@ -39,6 +39,9 @@ def main(argv: list[str]) -> int:
         except OSError as error:
             say(f"set-up failed: {error}\n  Mend that, then run this again.")
             return 3
+        except KeyboardInterrupt:
+            say("set-up interrupted; run this again to finish it")
+            return 130
     environ = {**os.environ, "PATH": f"{where / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     environ["VIRTUAL_ENV"] = str(where)
     environ.pop("PYTHONHOME", None)
@@ -87,7 +90,8 @@ def install(where: Path, purpose: str) -> None:
         subprocess.run([*pip, "--no-deps", "--editable", ROOT], check=True, env=environ)
         # Compiled once here: where bytecode is not written (PYTHONDONTWRITEBYTECODE), every start would pay for it.
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        subprocess.run([python, "-m", "compileall", "-q", ROOT / "labrunner"], check=False, env=environ)
+        # A checkout that cannot be written goes without, which is nothing to complain about.
+        subprocess.run([python, "-m", "compileall", "-qq", ROOT / "labrunner"], check=False, env=environ)
         mark(where, purpose).write_text(digest(purpose))
 
 
