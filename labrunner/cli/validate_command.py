@@ -27,6 +27,7 @@ examples:
   labrunner validate apim-istio --step authority      one step; those before it are only solved
   labrunner validate --jobs 2 --junit out.xml         two at once, with a report for CI
   labrunner validate --shard 1/3 --json -             a third of all steps, JSON on stdout
+  labrunner validate ./my-lab --yes                   a lab of your own in CI: nobody is asked first
   labrunner validate ./my-lab --target live --context kind-kind
 """
 
@@ -43,7 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit report ('-': stdout)")
     parser.add_argument("--json", metavar="FILE", help="write a JSON report ('-': stdout)")
-    parser.add_argument("--yes", action="store_true", help="run labs that do not come with labrunner without asking")
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="run labs that do not come with labrunner without asking (CI: needed for them)",
+    )
     parser.epilog = _EXAMPLE
 
 
@@ -62,9 +67,9 @@ def execute(args: argparse.Namespace) -> ExitCode:
         raise UsageError("only one report can go to stdout", hint="give the other a file name")
     labs = _load(args.labs)
     units = plan(labs, step=args.step, shard=args.shard, jobs=args.jobs)
-    _ask_trust([lab for lab in labs if any(unit.lab is lab for unit in units)], args.yes, named=bool(args.labs))
     for name in (args.junit, args.json):
         _check_writable(name)
+    _ask_trust([lab for lab in labs if any(unit.lab is lab for unit in units)], args.yes)
     out = sys.stderr if "-" in (args.junit, args.json) else sys.stdout
     colour = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     live = out.isatty() and os.environ.get("TERM") != "dumb"
@@ -112,24 +117,24 @@ def _load(names: Sequence[str]) -> list[Lab]:
     return labs
 
 
-def _ask_trust(labs: Sequence[Lab], yes: bool, *, named: bool) -> None:
-    """A lab runs commands as this user: ask once on a terminal; elsewhere naming it is the consent, and is said.
+def _ask_trust(labs: Sequence[Lab], yes: bool) -> None:
+    """A lab runs commands as this user: shows what each that does not come with labrunner will run, and asks once.
 
-    Raises UsageError where nobody can be asked and the lab was not `named`.
+    Raises UsageError, before anything runs, for what was declined, and for all of them where nobody can be asked.
     """
     from labrunner.lab import trust
 
-    for lab in labs:
-        if yes or trust.is_trusted(lab):
-            continue
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            if not named:
-                raise UsageError(
-                    f"{lab.id} ({lab.directory}) does not come with labrunner, and there is no terminal to ask on",
-                    hint="Name the labs to validate, or use --yes for all of them.",
-                )
-            sys.stderr.write(f"labrunner: {lab.id} does not come with labrunner; running its commands as you\n")
-            continue
+    strange = [] if yes else [lab for lab in labs if not trust.is_trusted(lab)]
+    if strange and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        named = ", ".join(f"{lab.id} ({lab.directory})" for lab in strange)
+        one = len(strange) == 1
+        raise UsageError(
+            f"{named} {'does' if one else 'do'} not come with labrunner and would run commands as you, "
+            "and there is no terminal to ask on",
+            hint=f"Add --yes once you know what {'it runs' if one else 'they run'} "
+            f"(every command: `labrunner validate {strange[0].directory}` in a terminal).",
+        )
+    for lab in strange:
         sys.stderr.write(f"{lab.id} ({lab.directory}) does not come with labrunner. It will run:\n")
         for where, command in trust.commands(lab):
             sys.stderr.write(f"  {where}:\n    " + command.rstrip().replace("\n", "\n    ") + "\n")

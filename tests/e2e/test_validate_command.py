@@ -29,7 +29,7 @@ def nothing_left(home: Path) -> list[str]:
 def test_a_good_lab_passes_and_both_reports_say_so(tmp_path: Path, home: Path) -> None:
     lab = write_lab(tmp_path)
     done = labrunner(
-        "validate", str(lab), "--json", str(tmp_path / "out.json"), "--junit", str(tmp_path / "out.xml"),
+        "validate", "--yes", str(lab), "--json", str(tmp_path / "out.json"), "--junit", str(tmp_path / "out.xml"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok      small/settings mistake:wrong-colour" in done.stdout
@@ -42,7 +42,7 @@ def test_a_good_lab_passes_and_both_reports_say_so(tmp_path: Path, home: Path) -
 
 def test_a_broken_solution_exits_1_and_names_everything(tmp_path: Path, home: Path) -> None:
     lab = write_lab(tmp_path, **{"--from-literal=colour=blue": "--from-literal=colour=green"})
-    done = labrunner("validate", str(lab), "--json", "-")
+    done = labrunner("validate", "--yes", str(lab), "--json", "-")
     assert done.returncode == 1
     data = json.loads(done.stdout)
     proof = next(p for p in data["labs"][0]["steps"][0]["proofs"] if p["proof"] == "passes-after")
@@ -54,19 +54,19 @@ def test_a_broken_solution_exits_1_and_names_everything(tmp_path: Path, home: Pa
 
 def test_a_cleanup_that_forgets_an_object_is_told(tmp_path: Path) -> None:
     lab = write_lab(tmp_path, **{"kubectl delete configmap settings --ignore-not-found": "echo forgotten"})
-    done = labrunner("validate", str(lab))
+    done = labrunner("validate", "--yes", str(lab))
     assert done.returncode == 1
     assert "ConfigMap default/settings" in done.stdout
 
 
 def test_one_step_alone(tmp_path: Path) -> None:
-    done = labrunner("validate", str(write_lab(tmp_path)), "--step", "note", "--json", "-")
+    done = labrunner("validate", "--yes", str(write_lab(tmp_path)), "--step", "note", "--json", "-")
     assert done.returncode == 0, done.stderr
     assert [step["id"] for step in json.loads(done.stdout)["labs"][0]["steps"]] == ["note"]
 
 
 def test_two_jobs_have_a_sandbox_each(tmp_path: Path, home: Path) -> None:
-    done = labrunner("validate", str(write_lab(tmp_path)), "--jobs", "2", "--json", "-")
+    done = labrunner("validate", "--yes", str(write_lab(tmp_path)), "--jobs", "2", "--json", "-")
     assert done.returncode == 0, done.stderr
     assert [step["id"] for step in json.loads(done.stdout)["labs"][0]["steps"]] == ["settings", "note"]
     assert nothing_left(home) == []
@@ -75,7 +75,7 @@ def test_two_jobs_have_a_sandbox_each(tmp_path: Path, home: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_exits_130_and_leaves_nothing(tmp_path: Path, home: Path, number: int) -> None:
     lab = write_lab(tmp_path, **{"echo done > note.txt": "echo done > note.txt; setsid sleep 300 & sleep 300"})
-    process = start("validate", str(lab))
+    process = start("validate", "--yes", str(lab))
     assert wait_for(lambda: any("sleep 300" in line for line in left_of(home)), bool, timeout=30).holds
     process.send_signal(number)
     output, _ = process.communicate(timeout=15)
@@ -86,7 +86,7 @@ def test_interrupted_it_exits_130_and_leaves_nothing(tmp_path: Path, home: Path,
 
 def test_a_time_limit_exits_4(tmp_path: Path, home: Path) -> None:
     lab = write_lab(tmp_path, **{"run: echo done > note.txt": "run: sleep 60\n            timeout: 1s"})
-    done = labrunner("validate", str(lab))
+    done = labrunner("validate", "--yes", str(lab))
     assert done.returncode == 4, done.stdout + done.stderr
     assert "TIMEOUT small/note solution" in done.stdout
     assert nothing_left(home) == []
@@ -110,7 +110,7 @@ def test_a_sandbox_that_dies_is_an_environment_error(tmp_path: Path) -> None:
     (tmp_path / "kill.py").write_text(KILL_LISTENER)
     server = "$(kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}')"
     lab = write_lab(tmp_path, **{"echo done > note.txt": f'python3 {tmp_path}/kill.py "{server}"; false'})
-    done = labrunner("validate", str(lab))
+    done = labrunner("validate", "--yes", str(lab))
     assert done.returncode == 3, done.stdout + done.stderr
     assert "ERROR   small/note solution" in done.stdout and "Traceback" not in done.stdout + done.stderr
 
@@ -136,7 +136,7 @@ def test_bad_input_is_refused_before_anything_runs(tmp_path: Path, arguments: li
 
 def test_an_invalid_lab_exits_2_with_the_place(tmp_path: Path) -> None:
     lab = write_lab(tmp_path, **{"caughtBy: colour": "caughtBy: color"})
-    done = labrunner("validate", str(lab))
+    done = labrunner("validate", "--yes", str(lab))
     assert done.returncode == 2
     assert "lab.yaml:" in done.stderr and "Traceback" not in done.stderr
 

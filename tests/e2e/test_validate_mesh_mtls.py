@@ -62,5 +62,5 @@ def test_the_commands_that_only_show_something_run(tmp_path: Path) -> None:
                 assert old in rest
                 file.write_text(head + own + rest.replace(old, f"    solution: [{', '.join([*solving, *extra])}]\n", 1))
     assert shown > 10
-    done = labrunner("validate", str(tmp_path / "labs" / LAB), timeout=300)
+    done = labrunner("validate", "--yes", str(tmp_path / "labs" / LAB), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
