@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from labrunner.check.http_probe import REQUEST_PROPERTIES, Answer, of_params, perform
+from labrunner.check.http_probe import REQUEST_PROPERTIES, Answer, Request, of_params, perform
 from labrunner.check.kind import CheckContext
-from labrunner.check.mesh_questions import hops_of, require_mesh, told
+from labrunner.check.mesh_questions import require_mesh, told, way_of
 from labrunner.check.result import Finding
 
 EXAMPLES: Final = """
@@ -43,7 +43,7 @@ EXAMPLES: Final = """
           #!/bin/sh
           case "$*" in
             *status*) echo '{"problem": "", "proxies": []}';;
-            *hops*) echo '{"hops": []}';;
+            *way*) echo '{"hops": [], "why": ""}';;
             *deploy/database*) printf 'HTTP/1.1 200 OK\\n\\nok\\n#labrunner-time:0.1\\n#labrunner-exit:0\\n';;
             *deploy/frontend*) printf 'HTTP/1.1 403 Forbidden\\n\\nno\\n#labrunner-time:0.1\\n#labrunner-exit:0\\n';;
           esac
@@ -157,7 +157,7 @@ def _cell(
     if through is allowed:
         return None
     where = f"{caller['name']} -> {target['name']} ({target['url']})"
-    why = _why(answer, request.url, context)
+    why = _why(answer, request, context)
     if through:
         message = f"{caller['name']} reaches {target['name']}: {answer.outcome()}; it should be refused. {why}"
         return Finding("reached", message.strip(), "refused", answer.outcome(), where)
@@ -165,7 +165,7 @@ def _cell(
     return Finding("refused", message.strip(), "a response below 400", answer.outcome(), where)
 
 
-def _why(answer: Answer, url: str, context: CheckContext) -> str:
+def _why(answer: Answer, request: Request, context: CheckContext) -> str:
     if context.target.name != "sandbox":
         return ""
-    return told(hops_of(answer.request_id, {}, context.cwd, context.environment, url))
+    return told(way_of(request, answer, context.cwd, context.environment))

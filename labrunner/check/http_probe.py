@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,15 @@ from typing import Any, Final
 
 from labrunner.check.probe import run_probe
 from labrunner.errors import EnvironmentFault
+from labrunner.sandbox.mesh.access_log import TRACE_HEADER
 
 HOST: Final = "host"
 """The caller that is the learner's own machine."""
+_AT_ONCE: Final = 100
+"""Requests of one `kubectl exec`."""
+_KEPT: Final = 32 * 1024 * 1024
+"""Bytes kept of their answers."""
+_PLACE, _VARIABLE = "labrunner-id-goes-here", "id"
 _TIME, _EXIT = "#labrunner-time:", "#labrunner-exit:"
 _NO_CURL = re.compile(r"curl: (command )?not found|sh: .*curl.*not found|exec: \"sh\".*not found")
 _CANNOT_EXEC = re.compile(r"^(error|Error from server).*", re.MULTILINE)
@@ -50,17 +57,42 @@ class Request:
         """The curl command as one would type it."""
         return shlex.join(self._words(request_id))
 
+    def looped(self, prefix: str, times: int) -> str:
+        """The same for a shell that asks `times` times, with ids `prefix` + a counter of 12 digits."""
+        command = shlex.join(self._words(_PLACE)).replace(_PLACE, f"'\"${_VARIABLE}\"'")
+        count = f"{prefix}%012d"
+        return (
+            f"n=0; while [ $n -lt {times} ]; do {_VARIABLE}=$(printf {shlex.quote(count)} $n); "
+            f"{_reported(command)}; n=$((n + 1)); done"
+        )
+
+    @property
+    def own_id(self) -> str:
+        """The x-request-id that the lab gives it; empty: none."""
+        return next((value for name, value in self.headers.items() if name.lower() == "x-request-id"), "")
+
+    def caller(self) -> str:
+        """How the mesh is asked about who sent it."""
+        return HOST if self.source == HOST else f"{self.namespace or 'default'}/{self.source}"
+
     def _words(self, request_id: str) -> list[str]:
         words = ["curl", "-sS", "-i", "-m", f"{self.timeout:g}"]
         if self.method:
             words += ["-I"] if self.method == "HEAD" else ["-X", self.method]
         for name, value in self.headers.items():
             words += ["-H", f"{name}: {value}"]
-        if request_id and "x-request-id" not in {name.lower() for name in self.headers}:
-            words += ["-H", f"x-request-id: {request_id}"]
+        if request_id:
+            words += ["-H", f"{TRACE_HEADER}: {request_id}"]
+            if not self.own_id:
+                words += ["-H", f"x-request-id: {request_id}"]
         if self.data:
             words += ["-d", self.data]
         return [*words, *self.curl, self.url]
+
+
+def _reported(command: str) -> str:
+    written = shlex.quote(f"\n{_TIME}%{{time_total}}\n")
+    return f"{command} -w {written} 2>&1; printf '{_EXIT}%s\\n' $?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +108,10 @@ class Answer:
     seconds: float
     error: str = ""
     """curl's own words."""
+    mark: str = ""
+    """What the request carried as `x-labrunner-trace`."""
+    started: float = 0.0
+    """Not before this: seconds since the epoch."""
 
     def outcome(self) -> str:
         """For people: `403` or `curl: (56) Recv failure`."""
@@ -84,29 +120,40 @@ class Answer:
 
 def perform(request: Request, cwd: Path, environment: Mapping[str, str], times: int = 1) -> list[Answer]:
     """Ask `times` times, one after another. Raises EnvironmentFault when the caller cannot be made to call."""
-    ids = [str(uuid.uuid4()) for _ in range(times)]
-    written = shlex.quote(f"\n{_TIME}%{{time_total}}\n")
-    lines = [f"{request.command(i)} -w {written} 2>&1; printf '{_EXIT}%s\\n' $?" for i in ids]
-    script = "\n".join(lines)
-    command = script
-    if request.source != HOST:
-        where = ["--namespace", request.namespace] if request.namespace else []
-        inside = ["--container", request.container] if request.container else []
-        command = shlex.join(["kubectl", "exec", request.source, *where, *inside, "--", "sh", "-c", script])
-    limit = (request.timeout + 1) * times + 10
-    result = run_probe(command, cwd, environment, limit)
-    chunks = re.split(rf"{_EXIT}(\d+)\n?", result.stdout)
-    answers = [_answer(i, chunks[n * 2], int(chunks[n * 2 + 1])) for n, i in enumerate(ids) if n * 2 + 1 < len(chunks)]
-    if len(answers) < times:
-        said = (result.stderr or result.stdout).strip()[-300:]
-        caller = "the lab's machine" if request.source == HOST else request.source
-        raise EnvironmentFault(f"{caller} cannot send the request: {said or 'it did not end in time'}.")
+    answers: list[Answer] = []
+    while len(answers) < times:
+        answers += _perform(request, cwd, environment, min(times - len(answers), _AT_ONCE))
     if any(_NO_CURL.search(a.error or a.body) and a.exit in (126, 127) for a in answers):
         raise EnvironmentFault(f"{request.source} has no curl.", hint="Name a Pod, or a container, that has it.")
     return answers
 
 
-def _answer(request_id: str, text: str, code: int) -> Answer:
+def _perform(request: Request, cwd: Path, environment: Mapping[str, str], times: int) -> list[Answer]:
+    """One shell that asks `times` times."""
+    first = str(uuid.uuid4())
+    ids = [first] if times == 1 else [f"{first[:24]}{number:012d}" for number in range(times)]
+    script = _reported(request.command(first)) if times == 1 else request.looped(first[:24], times)
+    command = script
+    if request.source != HOST:
+        where = ["--namespace", request.namespace] if request.namespace else []
+        inside = ["--container", request.container] if request.container else []
+        command = shlex.join(["kubectl", "exec", request.source, *where, *inside, "--", "sh", "-c", script])
+    started = time.time()
+    result = run_probe(command, cwd, environment, (request.timeout + 1) * times + 10, keep=_KEPT)
+    chunks = re.split(rf"{_EXIT}(\d+)\n?", result.stdout)
+    answers = [
+        _answer(each, request.own_id or each, started, chunks[n * 2], int(chunks[n * 2 + 1]))
+        for n, each in enumerate(ids)
+        if n * 2 + 1 < len(chunks)
+    ]
+    if len(answers) < times:
+        said = "the answers are too long" if result.truncated else (result.stderr or result.stdout).strip()[-300:]
+        caller = "the lab's machine" if request.source == HOST else request.source
+        raise EnvironmentFault(f"{caller} cannot send the request: {said or 'it did not end in time'}.")
+    return answers
+
+
+def _answer(mark: str, request_id: str, started: float, text: str, code: int) -> Answer:
     before, _, after = text.partition(_TIME)
     seconds = float(after.split()[0]) if after.split() and re.fullmatch(r"[\d.]+", after.split()[0]) else 0.0
     said = [line for line in text.replace("\r", "").splitlines() if line.startswith("curl: ")]
@@ -118,7 +165,7 @@ def _answer(request_id: str, text: str, code: int) -> Answer:
         status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
         headers = {n.strip().lower(): v.strip() for n, _, v in (each.partition(":") for each in fields)}
     error = said[-1] if said else rest[-200:] if code else ""
-    return Answer(request_id, code, status, headers, rest, seconds, error)
+    return Answer(request_id, code, status, headers, rest, seconds, error, mark, started)
 
 
 def of_params(params: Mapping[str, Any]) -> Request:

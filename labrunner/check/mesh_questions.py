@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from labrunner.check.http_probe import Answer, Request
 from labrunner.check.probe import run_probe
 from labrunner.errors import EnvironmentFault
+from labrunner.sandbox.mesh.access_log import TRACE_HEADER
 
 _SECONDS = 15.0
 
@@ -41,30 +43,44 @@ def require_mesh(cwd: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     return status
 
 
-def hops_of(
-    request_id: str, headers: Mapping[str, str], cwd: Path, environment: Mapping[str, str], url: str = ""
-) -> list[dict[str, Any]]:
-    """The hops of one request, in order; empty when no proxy saw it.
+def way_of(request: Request, answer: Answer, cwd: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The request's way through the mesh: `client`, `hops`, `application`, `why`, `change` (see docs/trace.md).
 
-    `url`: to find a connection that was refused before there was a request.
+    Raises EnvironmentFault where no mesh answers.
     """
-    host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
-    sent = json.dumps(dict(headers))
-    answer = ask_mesh("hops", cwd, environment, request_id=request_id, headers=sent, host=host)
-    hops: list[dict[str, Any]] = answer["hops"]
-    return hops
+    sent = {"accept": "*/*", **{name.lower(): value for name, value in request.headers.items()}}
+    sent |= {"x-request-id": answer.request_id, TRACE_HEADER: answer.mark}
+    found: dict[str, Any] = ask_mesh(
+        "way", cwd, environment, request_id=answer.request_id, trace=answer.mark, since=f"{answer.started:.3f}",
+        caller=request.caller(), url=request.url, headers=json.dumps(sent),
+    )  # fmt: skip
+    return found
 
 
 def decisive(hops: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The hop that decided: the last one that denied or failed, else the last one."""
-    found = [hop for hop in hops if hop["verdict"] in ("denied", "failed")] or hops
-    return found[-1] if found else None
+    """The hop that decided: the last one that denied or failed, else the last of the request's own."""
+    own = [hop for hop in hops if not hop.get("depth")]
+    bad = [hop for hop in own if hop["verdict"] in ("denied", "failed")]
+    if bad:
+        # Behind a proxy that gave up, the next one sees its client go away.
+        return ([hop for hop in bad if hop.get("flags") != "DC"] or bad)[-1]
+    nested = [hop for hop in hops if hop.get("depth") and hop["verdict"] in ("denied", "failed")]
+    if nested and own and own[-1]["verdict"] == "answered":
+        return nested[-1]
+    return own[-1] if own else None
 
 
-def told(hops: list[dict[str, Any]]) -> str:
+def place_of(hop: Mapping[str, Any]) -> str:
+    """`web.shop's sidecar`, for people."""
+    if hop.get("kind") == "gateway":
+        return f"gateway {hop['workload']}"
+    return f"{hop['workload']}'s {'sidecar' if hop['direction'] == 'inbound' else 'outbound sidecar'}"
+
+
+def told(way: Mapping[str, Any]) -> str:
     """One sentence on why the request ended as it did; empty when the mesh has nothing to add."""
-    hop = decisive(hops)
-    if hop is None or not hop["why"]:
-        return ""
-    where = f"{hop['workload']}'s {'sidecar' if hop['direction'] == 'inbound' else 'outbound sidecar'}"
-    return f"At {where}: {hop['why']}."
+    hop = decisive(way.get("hops") or [])
+    if hop is not None and hop["why"]:
+        return f"At {place_of(hop)}: {hop['why']}."
+    why = str(way.get("why") or "")
+    return f"{why[0].upper()}{why[1:]}." if why else ""

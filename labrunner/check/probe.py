@@ -32,10 +32,12 @@ class ProbeResult:
     seconds: float
 
 
-def run_probe(command: str, cwd: Path, environment: Mapping[str, str], timeout: float) -> ProbeResult:
+def run_probe(
+    command: str, cwd: Path, environment: Mapping[str, str], timeout: float, *, keep: int = OUTPUT_KEPT
+) -> ProbeResult:
     """Run with bash, without input, in a process group of its own that is killed when it ends or takes too long.
 
-    Raises EnvironmentFault when it cannot be started.
+    `keep`: bytes kept of each of stdout and stderr. Raises EnvironmentFault when it cannot be started.
     """
     started = time.monotonic()
     try:
@@ -56,20 +58,20 @@ def run_probe(command: str, cwd: Path, environment: Mapping[str, str], timeout: 
     except (OSError, ValueError) as error:
         raise EnvironmentFault(f"The command cannot be started: {error}.") from error
     try:
-        outputs, ended = _collect(process, started + timeout)
+        outputs, ended = _collect(process, started + timeout, keep)
     finally:
         _end_group(process)
-    stdout, stderr = (o[:OUTPUT_KEPT].decode("utf-8", errors="replace") for o in outputs)
+    stdout, stderr = (o[:keep].decode("utf-8", errors="replace") for o in outputs)
     exit_code: int | None = process.returncode
     if not ended:
         exit_code = None
     elif exit_code is not None and exit_code < 0:
         exit_code = 128 - exit_code
-    truncated = any(len(o) > OUTPUT_KEPT for o in outputs)
+    truncated = any(len(o) > keep for o in outputs)
     return ProbeResult(exit_code, stdout, stderr, truncated, time.monotonic() - started)
 
 
-def _collect(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytearray], bool]:
+def _collect(process: subprocess.Popen[bytes], deadline: float, keep: int) -> tuple[list[bytearray], bool]:
     """Read both pipes until they close, the command has ended and lingered, or the deadline: (outputs, ended)."""
     streams: list[IO[bytes]] = [s for s in (process.stdout, process.stderr) if s is not None]
     outputs = [bytearray(), bytearray()]
@@ -88,7 +90,7 @@ def _collect(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[by
                 chunk = os.read(key.fd, 65536)
                 if not chunk:
                     selector.unregister(key.fileobj)
-                elif len(key.data) <= OUTPUT_KEPT:
+                elif len(key.data) <= keep:
                     key.data.extend(chunk)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(max(0.0, deadline - time.monotonic()))

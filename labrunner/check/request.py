@@ -19,7 +19,7 @@ from labrunner.check.http_probe import HOST, REQUEST_PROPERTIES, Answer, Request
 from labrunner.check.kind import CheckContext
 from labrunner.check.match import compare, describe
 from labrunner.check.match_operators import lint_pattern
-from labrunner.check.mesh_questions import hops_of, require_mesh, told
+from labrunner.check.mesh_questions import require_mesh, told, way_of
 from labrunner.check.phrase import clip, show
 from labrunner.check.result import Finding
 from labrunner.errors import EnvironmentFault
@@ -132,13 +132,14 @@ class RequestKind:
             found = _judge(answer, params, where)
             if found:
                 break
-        hops: list[dict[str, Any]] | None = None
-        if found or any(key in params for key in _MESH):
-            hops = _hops(answer, request, context, needed=any(key in params for key in _MESH))
-        if hops is not None and any(key in params for key in _MESH):
-            found += _mesh(params, hops, answer, where)
+        way: dict[str, Any] | None = None
+        about_mesh = any(key in params for key in _MESH)
+        if found or about_mesh:
+            way = _way(answer, request, context, needed=about_mesh)
+        if way is not None and about_mesh:
+            found += _mesh(params, way, answer, where)
         found += _shares(params, answers, where)
-        why = told(hops or [])
+        why = told(way or {})
         if found and why:
             first = found[0]
             said = f"{first.message} {why}"
@@ -195,25 +196,28 @@ def _judge(answer: Answer, params: Mapping[str, Any], where: str) -> list[Findin
     return found
 
 
-def _hops(answer: Answer, request: Request, context: CheckContext, *, needed: bool) -> list[dict[str, Any]] | None:
+def _way(answer: Answer, request: Request, context: CheckContext, *, needed: bool) -> dict[str, Any] | None:
     try:
-        return hops_of(answer.request_id, request.headers, context.cwd, context.environment, request.url)
+        return way_of(request, answer, context.cwd, context.environment)
     except EnvironmentFault:
         if needed:
             raise
         return None
 
 
-def _mesh(params: Mapping[str, Any], hops: list[dict[str, Any]], answer: Answer, where: str) -> list[Finding]:
+def _mesh(params: Mapping[str, Any], way: Mapping[str, Any], answer: Answer, where: str) -> list[Finding]:
+    hops = [hop for hop in way["hops"] if not hop["depth"]]
     if not hops:
-        message = "No sidecar or gateway saw the request: neither end is in the mesh."
+        why = way["why"] or "neither end is in the mesh"
+        message = f"No sidecar or gateway saw the request: {why}."
         return [Finding("unseen", message, "a proxy on the way", "none", where)]
+    if defect := next((h["why"] for h in hops if not h["agrees"]), ""):
+        raise EnvironmentFault(defect)
     found = []
     last = hops[-1]
     if "deniedBy" in params:
         denied = [h for h in hops if h["verdict"] == "denied"]
-        text = f"{denied[-1]['policy']} {denied[-1]['why']}" if denied else ""
-        if params["deniedBy"] not in text:
+        if not any(_is_by(params["deniedBy"], h) for h in denied):
             got = denied[-1]["why"] if denied else answer.outcome()
             message = f"It was not refused by {params['deniedBy']}: {got}."
             found.append(Finding("not-denied", message, f"denied by {params['deniedBy']}", got, where))
@@ -222,14 +226,22 @@ def _mesh(params: Mapping[str, Any], hops: list[dict[str, Any]], answer: Answer,
         reason, expected = ("plaintext", "mutual TLS") if params["mtls"] else ("encrypted", "plaintext")
         message = f"At {last['workload']} the connection was {last['tls']}; it should be {expected}."
         found.append(Finding(reason, message, expected, last["tls"], where))
-    for key, hop in (("client", last), ("server", hops[0])):
-        if key in params and compare(params[key], hop[key]):
-            expected, got = describe(params[key]), hop[key] or "none"
-            message = f"The {key}'s identity is {got}; it should be {expected}."
-            found.append(Finding("identity", message, expected, got, where))
-    if not all(h["agrees"] for h in hops):
-        raise EnvironmentFault(next(h["why"] for h in hops if not h["agrees"]))
+    for key, got in (("client", last["client"]), ("server", _server(hops))):
+        if key in params and compare(params[key], got):
+            expected = describe(params[key])
+            message = f"The {key}'s identity is {got or 'none'}; it should be {expected}."
+            found.append(Finding("identity", message, expected, got or "none", where))
     return found
+
+
+def _server(hops: list[dict[str, Any]]) -> str:
+    """Who answered, as the last proxy that called somebody saw it."""
+    return next((str(hop["server"]) for hop in reversed(hops) if hop["server"]), "")
+
+
+def _is_by(policy: str, hop: Mapping[str, Any]) -> bool:
+    """Whether `namespace/name` (perhaps with `rules[0]`) is what refused it, and no other whose name begins so."""
+    return re.search(rf"(?<![\w./-]){re.escape(policy)}(?![\w.-])", f"{hop['policy']} {hop['why']}") is not None
 
 
 def _shares(params: Mapping[str, Any], answers: list[Answer], where: str) -> list[Finding]:

@@ -7,60 +7,83 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from labrunner.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from labrunner.check.http_probe import Answer, Request
 
 _EXAMPLE = """\
 examples:
   labrunner trace --from deploy/sleep http://httpbin.default/get
   labrunner trace --from deploy/web -n shop -X POST -H 'x-user: a' http://orders/ --json
-  labrunner trace http://172.18.0.10/productpage        from this machine, through a gateway
+  labrunner trace --curl='--cacert ca.crt' https://shop.example.com/     from this machine, through a gateway
 
-exit status: 0 when the answer is below 400, 1 otherwise, 3 when it cannot be sent
+Headers, body and curl's own options are sent as they are; docs/trace.md describes the JSON.
+exit status: 0 when the answer is below 400 (or TCP got through), 1 otherwise, 3 when it cannot be sent
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL")
     parser.add_argument(
-        "--from", dest="source", default="host", metavar="WORKLOAD", help="POD or deploy/NAME that asks"
-    )
+        "--from", dest="source", default="host", metavar="WORKLOAD",
+        help="who asks: a POD, deploy/NAME, or host, this machine (default)",
+    )  # fmt: skip
     parser.add_argument("-n", "--namespace", default="", help="the caller's namespace")
     parser.add_argument("-c", "--container", default="", help="the caller's container that has curl")
-    parser.add_argument("-X", "--request", dest="method", default="", metavar="METHOD")
-    parser.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'")
+    parser.add_argument("-X", "--request", dest="method", default="", metavar="METHOD", help="default: GET, or POST")
+    parser.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="may be repeated")
     parser.add_argument("-d", "--data", default="", help="the request's body")
-    parser.add_argument("-m", "--max-time", type=float, default=10.0, metavar="SECONDS")
-    parser.add_argument("--name", default="default", help="the sandbox (default: default)")
-    parser.add_argument("--json", action="store_true", help="print the hops as JSON")
+    parser.add_argument("-m", "--max-time", type=_seconds, default=10.0, metavar="SECONDS", help="default: 10")
+    parser.add_argument(
+        "--curl", default="", metavar="'OPTIONS'", help="further options for curl: --cacert, --cert, --resolve, -k ..."
+    )
+    parser.add_argument("--name", default="", help="the sandbox (default: this shell's own, else default)")
+    parser.add_argument("--json", action="store_true", help="print the whole way as JSON")
     parser.epilog = _EXAMPLE
 
 
 def execute(args: argparse.Namespace) -> ExitCode:
     from labrunner.check.http_probe import Request, perform
-    from labrunner.check.mesh_questions import hops_of, require_mesh
+    from labrunner.check.mesh_questions import require_mesh, way_of
+    from labrunner.cli.trace_text import document, succeeded, text
     from labrunner.sandbox.instance import Sandbox
 
-    headers = dict(_header(text) for text in args.header)
-    name = args.name if args.name != "default" else os.environ.get("LABRUNNER_SANDBOX", "default")
-    environment = {**os.environ, **Sandbox(name).environment()}
+    headers = dict(_header(given) for given in args.header)
+    # In a lab's shell, or after `labrunner sandbox env`, the environment says which sandbox is meant.
+    within = not args.name and "LABRUNNER_SANDBOX" in os.environ and "KUBECONFIG" in os.environ
+    environment = dict(os.environ) if within else {**os.environ, **Sandbox(args.name or "default").environment()}
     cwd = Path.cwd()
     require_mesh(cwd, environment)
     request = Request(
-        args.url, args.source, args.namespace, args.container, args.method, headers, args.data, timeout=args.max_time
-    )
+        args.url, args.source, args.namespace, args.container, args.method, headers, args.data, _options(args.curl),
+        args.max_time,
+    )  # fmt: skip
     answer = perform(request, cwd, environment)[0]
-    sent = {**headers, **_sent_by_curl(answer)}
-    hops = hops_of(sent["x-request-id"], sent, cwd, environment, request.url)
+    found = document(request, answer, way_of(request, answer, cwd, environment))
     if args.json:
-        sys.stdout.write(json.dumps(_document(request, answer, hops), indent=2) + "\n")
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
-        sys.stdout.write(_text(request, answer, hops))
-    return ExitCode.OK if 0 < answer.status < 400 else ExitCode.CHECK_FAILED
+        plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8" or not sys.stdout.isatty()
+        sys.stdout.write(text(found, plain=plain))
+    return ExitCode.OK if succeeded(found) else ExitCode.CHECK_FAILED
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 300:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds from above 0 to 300")
+    return value
+
+
+def _options(text: str) -> tuple[str, ...]:
+    import shlex
+
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"--curl {text!r}: {error}", hint="Quote it as in a shell.") from error
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -68,51 +91,3 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise UsageError(f"'{text}' is no header", hint="Write it as -H 'name: value'.")
     return name.strip().lower(), value.strip()
-
-
-def _sent_by_curl(answer: Answer) -> dict[str, str]:
-    return {"x-request-id": answer.request_id, "accept": "*/*"}
-
-
-def _document(request: Request, answer: Answer, hops: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "url": request.url,
-        "method": request.method or ("POST" if request.data else "GET"),
-        "from": request.source,
-        "status": answer.status,
-        "curlExit": answer.exit,
-        "error": answer.error,
-        "seconds": answer.seconds,
-        "requestId": answer.request_id,
-        "hops": hops,
-    }
-
-
-def _text(request: Request, answer: Answer, hops: list[dict[str, Any]]) -> str:
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8" or not sys.stdout.isatty()
-    good, bad = ("ok ", "NO ") if plain else ("✔ ", "✘ ")
-    method = request.method or ("POST" if request.data else "GET")
-    title = f"{method} {request.url}"
-    lines = [f"{title:<88}{answer.outcome()} in {answer.seconds * 1000:.0f} ms"]
-    who = "this machine" if request.source == "host" else request.source
-    lines.append(f" 1 {'client':<22}{who}")
-    for number, hop in enumerate(hops, 2):
-        lines.append(f"{number:>2} {hop['workload']:<22}{_way(hop)}")
-        indent = " " * 25
-        if hop["why"] or hop["verdict"] in ("denied", "failed"):
-            mark = bad if hop["verdict"] in ("denied", "failed") else good
-            lines.append(f"{indent}{mark}{hop['why'] or hop['details']}")
-        lines += [f"{indent}  {text}" for text in hop["change"]]
-    if not hops:
-        lines.append("   no sidecar and no gateway saw it: neither end is in the mesh, or it never left the client")
-    return "\n".join(lines) + "\n"
-
-
-def _way(hop: dict[str, Any]) -> str:
-    code = f" -> {hop['code']}" if hop["code"] else ""
-    flags = f" {hop['flags']}" if hop["flags"] else ""
-    if hop["direction"] == "inbound":
-        return f"sidecar, inbound {hop['listener']}, {hop['tls']} from {hop['client']}{code}{flags}"
-    server = f" as {hop['server']}" if hop["server"] else ""
-    route = f", route {hop['route']}" if hop["route"] else ""
-    return f"outbound {hop['listener']}{route}, to {hop['upstream']}, {hop['tls']}{server}{code}{flags}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from labrunner.errors import EnvironmentFault
 END = "\n#labrunner-time:0.25\n#labrunner-exit:{}\n"
 HOPS = """{"hops": [{"proxy": "c.shop", "workload": "client.shop", "direction": "outbound", "client": "10.0.0.1:1",
  "server": "spiffe://cluster.local/ns/shop/sa/web", "tls": "mTLS", "verdict": "answered", "why": "", "policy": "",
- "agrees": true}, {"proxy": "w.shop", "workload": "web.shop", "direction": "inbound", "server": "",
- "client": "spiffe://cluster.local/ns/shop/sa/client", "tls": "mTLS TLSv1.3", "verdict": "denied",
- "why": "denied by shop/no-client rules[0] (DENY)", "policy": "shop/no-client rules[0]", "agrees": true}]}"""
+ "kind": "sidecar", "depth": 0, "agrees": true}, {"proxy": "w.shop", "workload": "web.shop", "direction": "inbound",
+ "server": "", "client": "spiffe://cluster.local/ns/shop/sa/client", "tls": "mTLS TLSv1.3", "verdict": "denied",
+ "why": "denied by shop/no-client rules[0] (DENY)", "policy": "shop/no-client rules[0]", "kind": "sidecar", "depth": 0,
+ "agrees": true}], "why": ""}"""
 
 
 def world(directory: Path, answer: str, hops: str = HOPS) -> CheckContext:
@@ -30,7 +32,7 @@ def world(directory: Path, answer: str, hops: str = HOPS) -> CheckContext:
     kubectl = directory / "bin" / "kubectl"
     kubectl.parent.mkdir()
     kubectl.write_text(
-        '#!/bin/sh\nprintf "%s\\n" "$@" > asked\ncase "$*" in\n*mesh/hops*) cat hops;;\n'
+        '#!/bin/sh\nprintf "%s\\n" "$@" > asked\ncase "$*" in\n*mesh/way*) cat hops;;\n'
         '*mesh/status*) echo \'{"problem": ""}\';;\n*) cat answer;;\nesac\n'
     )
     kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
@@ -116,3 +118,28 @@ def test_awkward_values_reach_curl_as_they_are() -> None:
     assert words[-1] == "http://web/a b?c='d'"
     assert "x-a: $(id)" in words
     assert "x-request-id: id-1" in words
+
+
+def test_two_hundred_requests_fit_in_one_shell_and_each_has_an_id_of_its_own() -> None:
+    script = Request("http://web/?a='b'", headers={"x-a": "it's"}).looped("11111111-2222-4333-8444-", 200)
+    assert len(script) < 1000
+    fake = "curl() { printf '<%s>' \"$@\"; echo; }; "
+    done = subprocess.run(["sh", "-c", fake + script], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("<")]
+    assert len(lines) == 200
+    assert "<x-request-id: 11111111-2222-4333-8444-000000000000>" in lines[0]
+    assert "<x-labrunner-trace: 11111111-2222-4333-8444-000000000199>" in lines[199]
+    assert "<x-a: it's><" in lines[7].replace(">\n", ">")
+    assert "<http://web/?a='b'>" in lines[7]
+
+
+def test_an_id_that_the_lab_gives_is_the_one_that_is_asked_about(tmp_path: Path) -> None:
+    seen = world(tmp_path, OK)
+    request = Request("http://web/", "deploy/client", headers={"X-Request-Id": "mine"})
+    (answer,) = perform(request, seen.cwd, seen.environment)
+    assert answer.request_id == "mine"
+    assert "x-request-id: " not in request.command("other").replace("X-Request-Id", "")
+
+
+def test_a_policy_whose_name_only_begins_alike_is_another(tmp_path: Path) -> None:
+    assert reasons(tmp_path, REFUSED, status=403, deniedBy="shop/no-cli") == ["not-denied"]

@@ -180,7 +180,7 @@ def test_an_allowed_hop_names_the_rule() -> None:
 def test_failures_are_told_in_words() -> None:
     (hop,) = hops([record(code=503, flags="UH", details="no_healthy_upstream")], world(), DIRECTORY, {}, PLAN)
     assert hop.verdict == "failed"
-    assert "no ready pods" in hop.why
+    assert "outlier detection" in hop.why
 
 
 class View:
@@ -221,7 +221,7 @@ async def test_the_observer_takes_in_whole_lines_as_they_come(tmp_path: Path) ->
     with log.open("a") as more:
         more.write(line(**INBOUND)[50:] + "\n")
     assert observer.refresh() == 1
-    _, answer = await observer.answer("hops", {"request_id": ID})
+    _, answer = await observer.answer("way", {"request_id": ID, "url": "http://web/x"})
     assert [hop["direction"] for hop in answer["hops"]] == ["outbound", "inbound"]
 
 

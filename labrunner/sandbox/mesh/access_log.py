@@ -10,6 +10,8 @@ from typing import Any
 PATH_VARIABLE = "ACCESS_LOG"
 """Placeholder the supervisor replaces by the log's path, so that rendering stays pure."""
 
+TRACE_HEADER = "x-labrunner-trace"
+"""Marks a request that the sandbox itself sends: gateways give requests from outside the mesh a new x-request-id."""
 _COMMON = {
     "start": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
     "flags": "%RESPONSE_FLAGS%",
@@ -49,6 +51,7 @@ _HTTP = {
     "place": "%METADATA(ROUTE:labrunner:place)%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "traceparent": "%REQ(TRACEPARENT)%",
+    "trace": f"%REQ({TRACE_HEADER.upper()})%",
 }
 
 

@@ -32,16 +32,35 @@ def allows_addresses(world: World, by_ip: Mapping[str, Workload], source: str, t
     return other is None or not source or _direction(world, other, "Ingress", one, source, other, port)
 
 
-def _direction(
-    world: World, pod: Workload, direction: str, peer: Workload | None, peer_ip: str, target: Workload | None, port: int
-) -> bool:
-    applying = [
+def blocking(world: World, source: Workload | None, target: Workload | None, port: int) -> list[str]:
+    """What keeps `source` from this port of `target`, for explanations: `Ingress of NetworkPolicy shop/deny` ..."""
+    found = []
+    for pod, direction, peer in ((source, "Egress", target), (target, "Ingress", source)):
+        if pod is None or (direction == "Ingress" and source is None):
+            continue
+        if not _direction(world, pod, direction, peer, peer.ip if peer else "", target, port):
+            found += [f"{direction} of NetworkPolicy {_name(p)}" for p in _applying(world, pod, direction)]
+    return found
+
+
+def _name(config: Config) -> str:
+    return f"{config['metadata']['namespace']}/{config['metadata']['name']}"
+
+
+def _applying(world: World, pod: Workload, direction: str) -> list[Config]:
+    return [
         p
         for p in world.network_policies
         if p["metadata"]["namespace"] == pod.namespace
         and direction in _types(p)
         and selects((p.get("spec") or {}).get("podSelector"), pod.labels)
     ]
+
+
+def _direction(
+    world: World, pod: Workload, direction: str, peer: Workload | None, peer_ip: str, target: Workload | None, port: int
+) -> bool:
+    applying = _applying(world, pod, direction)
     if not applying:
         return True
     word = "from" if direction == "Ingress" else "to"

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labrunner.sandbox.mesh.explain.rbac import Verdict, evaluate, matches
 from labrunner.sandbox.mesh.explain.request import RequestFacts
 from labrunner.sandbox.mesh.model import Config
-from labrunner.sandbox.mesh.security.authorization import rbac_filters, rule_name
+from labrunner.sandbox.mesh.security.authorization import is_dry_run, rbac_filters, rule_name
 from labrunner.sandbox.mesh.security.rule import (
     HttpOnly,
     InvalidRule,
@@ -44,6 +44,8 @@ class RuleReport:
     matched: bool
     misses: tuple[Miss, ...] = ()
     """Of the nearest combination: what would have to change for the rule to match."""
+    held: tuple[Miss, ...] = ()
+    """Of the same combination: the fields that do hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def explain(
     filters = rbac_filters(policies, "tcp" if facts.tcp else "http", trust_domain=trust_domain, addresses=addresses)
     verdict = evaluate(filters, facts)
     reports = []
+    policies = [policy for policy in policies if not is_dry_run(policy)]
     for policy in policies:
         action = (policy.get("spec") or {}).get("action", "ALLOW")
         context = RuleContext(
@@ -89,61 +92,72 @@ def _report(
 ) -> RuleReport:
     meta = policy["metadata"]
     prefix = f"rules[{index}]"
-    sources = [
+    sources: list[tuple[list[Miss], list[Miss]]] = [
         _misses(f"{prefix}.from[{i}].source", entry.get("source") or {}, source_generators(), facts, context)
         for i, entry in enumerate(rule.get("from") or ())
-    ] or [[]]
-    operations = [
+    ] or [([], [])]
+    operations: list[tuple[list[Miss], list[Miss]]] = [
         _misses(f"{prefix}.to[{i}].operation", entry.get("operation") or {}, operation_generators(), facts, context)
         for i, entry in enumerate(rule.get("to") or ())
-    ] or [[]]
-    conditions: list[Miss] = []
+    ] or [([], [])]
+    parts = [min(sources, key=lambda each: len(each[0])), min(operations, key=lambda each: len(each[0]))]
     for number, when in enumerate(rule.get("when") or ()):
-        conditions += _condition(f"{prefix}.when[{number}]", when, facts, context)
-    nearest = min(sources, key=len) + min(operations, key=len) + conditions
+        parts.append(_condition(f"{prefix}.when[{number}]", when, facts, context))
+    nearest = tuple(miss for missed, _ in parts for miss in missed)
+    held = tuple(hit for _, hits in parts for hit in hits)
     name = f"{meta.get('namespace', '')}/{meta['name']}"
-    return RuleReport(name, action, index, not nearest, tuple(nearest))
+    return RuleReport(name, action, index, not nearest, nearest, held)
 
 
 def _misses(
     prefix: str, fields: Mapping[str, Any], generators: Mapping[str, Any], facts: RequestFacts, context: RuleContext
-) -> list[Miss]:
-    found = []
+) -> tuple[list[Miss], list[Miss]]:
+    """(fields that do not hold, fields that do)"""
+    missed: list[Miss] = []
+    held: list[Miss] = []
     for name, generate in generators.items():
         negated = "not" + name[0].upper() + name[1:]
         for key, wanted in ((name, True), (negated, False)):
             values = list(fields.get(key) or ())
-            if values and (miss := _judge(f"{prefix}.{key}", values, generate, wanted, name, facts, context)):
-                found.append(miss)
-    return found
+            if not values:
+                continue
+            fits, about = _judge(f"{prefix}.{key}", values, generate, wanted, name, facts, context)
+            (held if fits else missed).append(about)
+    return missed, held
 
 
-def _condition(prefix: str, when: Mapping[str, Any], facts: RequestFacts, context: RuleContext) -> list[Miss]:
+def _condition(
+    prefix: str, when: Mapping[str, Any], facts: RequestFacts, context: RuleContext
+) -> tuple[list[Miss], list[Miss]]:
     key = when.get("key", "")
     try:
         generate = attribute_generator(key)
     except InvalidRule as error:
-        return [Miss(f"{prefix}.key", "a known condition", str(error))]
-    found = []
+        return [Miss(f"{prefix}.key", "a known condition", str(error))], []
+    missed: list[Miss] = []
+    held: list[Miss] = []
     for name, wanted in (("values", True), ("notValues", False)):
         values = list(when.get(name) or ())
-        if values and (miss := _judge(f"{prefix}.{name}", values, generate, wanted, key, facts, context)):
-            found.append(miss)
-    return found
+        if not values:
+            continue
+        fits, about = _judge(f"{prefix}.{name}", values, generate, wanted, key, facts, context)
+        (held if fits else missed).append(replace(about, field=f"{about.field} ({key})"))
+    return missed, held
 
 
 def _judge(
     place: str, values: list[str], generate: Any, wanted: bool, name: str, facts: RequestFacts, context: RuleContext
-) -> Miss | None:
+) -> tuple[bool, Miss]:
+    """(whether the field holds, the field)"""
     shown = ("" if wanted else "none of ") + ", ".join(map(str, values))
     try:
         held = any(matches(node, facts) for node in generate(values, context))
     except HttpOnly:
         # DENY and AUDIT ignore such a field on TCP; for ALLOW it voids the rule.
-        return Miss(place, shown, "a TCP connection, where HTTP fields never match") if context.allow else None
+        return not context.allow, Miss(place, shown, "a TCP connection, where HTTP fields never match")
     except ValueError as error:
-        return Miss(place, shown, f"a value that is not valid: {error}") if context.allow else None
-    return None if held is wanted else Miss(place, shown, _has(name, facts))
+        return not context.allow, Miss(place, shown, f"a value that is not valid: {error}")
+    return held is wanted, Miss(place, shown, _has(name, facts))
 
 
 def _has(name: str, facts: RequestFacts) -> str:
@@ -183,12 +197,12 @@ def _has(name: str, facts: RequestFacts) -> str:
 
 def _summary(verdict: Verdict, policies: list[Config], reports: list[RuleReport]) -> str:
     if not policies:
-        return "allowed: no AuthorizationPolicy selects this workload"
+        return "allowed: no AuthorizationPolicy is in force for this workload"
     if verdict.allowed:
         return (
             f"allowed by {policy_of(verdict.policy)}"
             if verdict.policy
-            else "allowed: only DENY or AUDIT policies apply"
+            else "allowed: no DENY rule matched, and there is no ALLOW policy"
         )
     if verdict.policy != "none":
         return f"denied by {policy_of(verdict.policy)} ({verdict.action})"
@@ -199,5 +213,11 @@ def _summary(verdict: Verdict, policies: list[Config], reports: list[RuleReport]
         return f"denied: {name} allows nothing, it has no rules"
     nearest = min(allowing, key=lambda report: len(report.misses))
     first = nearest.misses[0] if nearest.misses else Miss("", "", "")
-    wanted = f"whose {first.field} wants {first.wants}: it is {first.has}"
-    return f"denied: no rule matched; nearest is {nearest.policy}, {wanted}"
+    wanted = f"whose {first.field} wants {_few(first.wants)}: it is {first.has}"
+    return f"denied: no ALLOW rule matched; nearest is {nearest.policy}, {wanted}"
+
+
+def _few(values: str) -> str:
+    """The first of a list of values."""
+    first, comma, rest = values.partition(", ")
+    return f"{first} (or {rest.count(', ') + 1} more)" if comma else first

@@ -1,6 +1,6 @@
 """Watches the access log of a running mesh and answers questions about it: the daemon's `/labrunner/mesh/` paths.
 
-`GET status`, `config_dump?proxy=`, `stats?proxy=`, `log?proxy=`, `hops?request_id=`, `samples`, `api/...` (Jaeger).
+`GET status`, `config_dump?proxy=`, `stats?proxy=`, `log?proxy=`, `way?request_id=`, `samples`, `api/...` (Jaeger).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +16,9 @@ from typing import Any, Protocol
 from labrunner.sandbox.mesh.ca import Identity
 from labrunner.sandbox.mesh.model import Workload, World
 from labrunner.sandbox.mesh.observe.config_dump import config_dump
+from labrunner.sandbox.mesh.observe.correlate import Connections, Sought, records_of
 from labrunner.sandbox.mesh.observe.hops import hops
+from labrunner.sandbox.mesh.observe.journey import Journey, Target, callers, journey
 from labrunner.sandbox.mesh.observe.metrics import Metrics
 from labrunner.sandbox.mesh.observe.peers import Directory
 from labrunner.sandbox.mesh.observe.record import Record, parse
@@ -26,9 +27,10 @@ from labrunner.sandbox.mesh.render import Resources
 from labrunner.sandbox.workload.addresses import AddressPlan
 
 WAIT_SECONDS = 2.0
-"""How long `hops` waits for a request's records; Envoy writes them a moment after the answer."""
+"""How long `way` waits for a request's records; Envoy writes them a moment after the answer."""
 _SETTLE_SECONDS = 0.12
-_RECENT_SECONDS = 5.0
+NOTHING_SECONDS = 0.6
+"""After which a request that was surely over before counts as seen by no proxy."""
 LOGGERS = ("admin", "config", "connection", "filter", "http", "jwt", "pool", "rbac", "router", "upstream")
 
 
@@ -79,8 +81,7 @@ class Observer:
         self._directory: tuple[World | None, Directory] = (None, Directory())
         self.metrics = Metrics()
         self.spans = Spans(self._sampling)
-        self._unmatched: deque[Record] = deque(maxlen=500)
-        """Connections that no filter chain took: they have no request id."""
+        self.connections = Connections()
         self.listeners: list[Callable[[Record], None]] = []
         """Called with every record: `kubectl logs -c istio-proxy` has its lines from here."""
 
@@ -113,8 +114,7 @@ class Observer:
             count += 1
             self.metrics.add(record, directory)
             self.spans.add(record)
-            if "NR" in record.flags and not record.is_http:
-                self._unmatched.append(record)
+            self.connections.add(record)
             for listener in self.listeners:
                 listener(record)
         return count
@@ -137,8 +137,8 @@ class Observer:
                 return 200, {"text": await self.stats(self._proxy(query))}
             case "log":
                 return 200, {"loggers": dict.fromkeys(LOGGERS, query.get("level") or "warning")}
-            case "hops":
-                return 200, await self.hops_of(query.get("request_id", ""), query.get("headers"), query.get("host", ""))
+            case "way":
+                return 200, (await self.way(query)).document()
             case "samples":
                 found = self.metrics.samples(query.get("proxy", ""))
                 return 200, {"samples": [{"name": n, "labels": labels, "value": v} for n, labels, v in found]}
@@ -146,34 +146,33 @@ class Observer:
                 return jaeger(path, query, self.spans, self.directory())
         raise NotFound(path)
 
-    async def hops_of(self, request_id: str, headers_json: str | None, host: str = "") -> dict[str, Any]:
-        """The request's hops once its records are there; fewer when they do not come in time."""
+    async def way(self, query: Mapping[str, str]) -> Journey:
+        """The request's way once its records are there; with fewer hops when they do not come in time.
+
+        `request_id`, `trace`, `since`, `caller` (`namespace/WORKLOAD`), `url`, `headers` (JSON): as far as known.
+        """
+        target = Target.of(query.get("url", ""))
+        since = query.get("since", "")
+        sought = Sought(
+            query.get("request_id", ""), query.get("trace", ""), float(since) if since else 0.0,
+            callers(query.get("caller", ""), self._view.world()), target.host, target.port,
+        )  # fmt: skip
         deadline = time.monotonic() + WAIT_SECONDS
+        patience = time.monotonic() + (NOTHING_SECONDS if sought.since else WAIT_SECONDS)
         count, settled = -1, 0.0
+        records: list[Record] = []
         while time.monotonic() < deadline:
             self.refresh()
-            now = len(self.spans.of_request(request_id))
-            if now != count:
-                count, settled = now, time.monotonic() + _SETTLE_SECONDS
-            elif time.monotonic() > settled and (now or self._refused(host)):
+            records = records_of(sought, self.spans, self.connections, self._view.world())
+            if len(records) != count:
+                count, settled = len(records), time.monotonic() + _SETTLE_SECONDS
+            elif time.monotonic() > (settled if records else patience):
                 break
             await asyncio.sleep(0.02)
-        headers = json.loads(headers_json) if headers_json else None
-        records = self.spans.of_request(request_id)
-        if not any(r.direction == "inbound" for r in records):
-            records += self._refused(host)[-1:]
-        found = hops(records, self._view.world(), self.directory(), headers, self._view.addresses)
-        return {"hops": [hop.document() for hop in found]}
-
-    def _refused(self, host: str) -> list[Record]:
-        """Connections to a service of this name, or address, that ended just now for want of a filter chain."""
-        names = {host}
-        for service in self._view.world().services:
-            short = (service.name, f"{service.name}.{service.namespace}", f"{service.name}.{service.namespace}.svc")
-            if host in (service.host, *short, *service.addresses):
-                names |= {e.address for group in service.endpoints.values() for e in group}
-        oldest = time.time() - _RECENT_SECONDS
-        return [r for r in self._unmatched if r.end >= oldest and r.local.rpartition(":")[0] in names]
+        headers = json.loads(query["headers"]) if query.get("headers") else None
+        world, directory = self._view.world(), self.directory()
+        found = hops(records, world, directory, headers, self._view.addresses)
+        return journey(found, sought.callers, target, world, directory)
 
     async def stats(self, proxy: Workload) -> str:
         """What `/stats/prometheus` of the sidecar says: Istio's metrics."""

@@ -21,7 +21,7 @@ class Record:
     proxy: str
     """`pod.namespace`."""
     direction: str
-    """`inbound` or `outbound`; a gateway's are outbound."""
+    """`inbound` or `outbound`; a gateway's are outbound, with `gateway` set."""
     start: float
     """Seconds since the epoch."""
     duration: int
@@ -63,6 +63,17 @@ class Record:
     port: str = ""
     """The service's or container's port that the listener is for."""
     start_text: str = ""
+    gateway: bool = False
+    rule: str = ""
+    """`namespace/name` of the DestinationRule that the chosen cluster follows."""
+    virtual_service: str = ""
+    """`namespace/name` of what the chosen route is from."""
+    place: str = ""
+    """Where in it: `http[0].match[1]`."""
+    attempts: int = 0
+    """How often the upstream was tried."""
+    trace: str = ""
+    """What `labrunner trace` marked the request with: gateways give requests from outside a new id."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -105,7 +116,8 @@ def parse(line: str, addresses: AddressPlan | None) -> Record | None:
         return int(value) if value.isdigit() else 0
 
     return Record(
-        proxy=proxy, direction=direction, start=start, start_text=started, duration=number("duration"),
+        proxy=proxy, direction="outbound" if direction == "gateway" else direction, gateway=direction == "gateway",
+        start=start, start_text=started, duration=number("duration"),
         code=number("code"), flags=text("flags"), details=text("details"), termination=text("termination"),
         method=text("method"), path=text("path"), protocol=text("protocol"), authority=text("authority"),
         request_id=text("request_id"), traceparent=text("traceparent"), user_agent=text("user_agent"),
@@ -116,8 +128,16 @@ def parse(line: str, addresses: AddressPlan | None) -> Record | None:
         local=address(text("local")), remote=address(text("remote")), direct_remote=address(text("direct_remote")),
         sni=text("sni"), peer=text("peer"), own=text("own"), tls=text("tls"),
         downstream_failure=text("downstream_failure"), chain=text("chain"), route=text("route"), port=text("port"),
+        rule=_object(text("rule")), virtual_service=_object(text("virtual_service")), place=text("place"),
+        attempts=number("attempts"), trace=text("trace"),
         tags={key.removeprefix(TAG): str(value) for key, value in found.items() if key.startswith(TAG) and value},
     )  # fmt: skip
+
+
+def _object(config: str) -> str:
+    """`/apis/GROUP/V/namespaces/NS/kind/NAME`, as istiod writes it, -> `NS/NAME`."""
+    parts = config.split("/")
+    return f"{parts[-3]}/{parts[-1]}" if len(parts) > 3 else ""
 
 
 def _translated(addresses: AddressPlan | None) -> Callable[[str], str]:

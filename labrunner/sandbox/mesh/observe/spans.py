@@ -49,6 +49,8 @@ class Spans:
         """`sampling`: of a proxy (`pod.namespace`)."""
         self._sampling = sampling
         self._records: OrderedDict[str, list[Record]] = OrderedDict()
+        self._marked: OrderedDict[str, set[str]] = OrderedDict()
+        """Request ids by the mark of who sent the request."""
 
     def add(self, record: Record) -> None:
         if not record.is_http or not record.request_id:
@@ -57,10 +59,18 @@ class Spans:
         self._records.move_to_end(record.request_id)
         while len(self._records) > KEPT:
             self._records.popitem(last=False)
+        if record.trace:
+            self._marked.setdefault(record.trace, set()).add(record.request_id)
+            while len(self._marked) > KEPT:
+                self._marked.popitem(last=False)
 
     def of_request(self, request_id: str) -> list[Record]:
         """All its records, in the order in which its hops began."""
         return in_order(self._records.get(request_id, ()))
+
+    def of_trace(self, mark: str) -> list[Record]:
+        """Records of the requests that carry this mark, whatever ids gateways gave them."""
+        return in_order(r for each in sorted(self._marked.get(mark, ())) for r in self._records.get(each, ()))
 
     def traces(self, directory: Directory) -> Iterable[list[Span]]:
         """Sampled requests, the latest first."""

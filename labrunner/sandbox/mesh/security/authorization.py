@@ -55,8 +55,8 @@ def rbac_filters(
     filters = []
     for action in ("AUDIT", "CUSTOM", "DENY", "ALLOW"):
         chosen = [p for p in policies if (p.get("spec") or {}).get("action", "ALLOW") == action]
-        enforced = [p for p in chosen if not _is_dry_run(p)]
-        shadowed = [p for p in chosen if _is_dry_run(p)]
+        enforced = [p for p in chosen if not is_dry_run(p)]
+        shadowed = [p for p in chosen if is_dry_run(p)]
         if not chosen:
             continue
         config: dict[str, Any] = {"@type": HTTP_TYPE if transport == "http" else _TCP_TYPE}
@@ -105,6 +105,7 @@ def _render(
     return rendered
 
 
-def _is_dry_run(policy: Config) -> bool:
+def is_dry_run(policy: Config) -> bool:
+    """Whether it is only tried: nothing is refused because of it."""
     value = (policy["metadata"].get("annotations") or {}).get(_DRY_RUN, "")
     return value.lower() in ("1", "t", "true")
