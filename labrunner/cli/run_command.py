@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from textual.driver import Driver
+
     from labrunner.lab.model import Lab
     from labrunner.run.events import Event
     from labrunner.tui.library import Options
@@ -22,6 +24,7 @@ examples:
   labrunner run apim-istio
   labrunner run apim-istio --at gateway
   labrunner run apim-istio --target live --context my-cluster
+  labrunner run apim-istio --web           the same in a browser on this machine
 """
 
 
@@ -31,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", metavar="NAME", help="the kubeconfig context, for --target live")
     parser.add_argument("--at", metavar="STEP", help="start at this step")
     parser.add_argument("--record", metavar="FILE.cast", help="record the shell (asciicast v2, secrets redacted)")
+    parser.add_argument("--web", action="store_true", help="serve it to a browser on this machine (one-time address)")
+    parser.add_argument("--port", metavar="N", type=int, help="the port for --web; a free one without")
     parser.epilog = _EXAMPLE
 
 
@@ -45,6 +50,10 @@ def execute(args: argparse.Namespace) -> ExitCode:
         raise UsageError(
             "--context goes with --target live", hint=f"labrunner run {args.lab} --target live --context …"
         )
+    if args.port is not None and not args.web:
+        raise UsageError("--port goes with --web", hint=f"labrunner run {args.lab} --web --port {args.port}")
+    if args.web:
+        return _serve(directory, args)
     require_terminal(args.lab)
 
     from pathlib import Path
@@ -54,6 +63,15 @@ def execute(args: argparse.Namespace) -> ExitCode:
     record = Path(args.record).absolute() if args.record else None
     options = Options(args.target, args.context, args.at, record)
     return open_tui(lambda: read_lab(directory, args.at), options)
+
+
+def _serve(directory: Path, args: argparse.Namespace) -> ExitCode:
+    """Raises what reading the lab raises before anything listens."""
+    from labrunner.cli.browser_app import serve
+
+    lab = read_lab(directory, args.at)
+    options = {"lab": str(directory), "target": args.target, "context": args.context, "at": args.at}
+    return serve(options, lab.title, args.port or 0, args.record)
 
 
 def read_lab(directory: Path, at: str | None) -> Lab:
@@ -94,9 +112,16 @@ def _write_report(lab: Lab, history: Sequence[Event], folder: Path) -> Sequence[
     return write_report(lab, history, folder)
 
 
-def open_tui(read: Callable[[], Lab] | None = None, options: Options | None = None) -> ExitCode:
+def open_tui(
+    read: Callable[[], Lab] | None = None,
+    options: Options | None = None,
+    *,
+    driver: type[Driver] | None = None,
+    size: tuple[int, int] | None = None,
+) -> ExitCode:
     """Run the interface until the learner leaves: the catalogue, or the lab that `read` reads.
 
+    `driver`, `size`: for a terminal that is not the one we were started in.
     Raises what `read` raises, after the terminal is as it was.
     """
     from labrunner.tui.app import LabrunnerApp
@@ -109,14 +134,15 @@ def open_tui(read: Callable[[], Lab] | None = None, options: Options | None = No
         InstalledLibrary(),
         lab=read,
         options=options,
-        symbols=symbols_for(settings.symbols),
+        symbols=symbols_for("unicode" if driver and settings.symbols == "auto" else settings.symbols),
         export=_write_report,
         settings=settings,
+        driver_class=driver,
     )
     # Some shells export these; Textual would believe them instead of the terminal, and never see a resize.
     os.environ.pop("COLUMNS", None)
     os.environ.pop("LINES", None)
-    code = app.run(mouse=settings.mouse)
+    code = app.run(mouse=settings.mouse, size=size)
     if app.failure is not None:
         raise app.failure
     return ExitCode(code or 0)

@@ -16,6 +16,7 @@ from typing import ClassVar
 from textual import events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.theme import Theme
@@ -61,13 +62,14 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         frozen: bool = False,
         export: Export | None = None,
         settings: Settings | None = None,
+        driver_class: type[Driver] | None = None,
     ) -> None:
         """`lab`: what to open instead of the catalogue, or how to read it (on a thread; `failure` has its error).
 
         `frozen`: nothing blinks, spins or tells the time (pictures and snapshots).
         `export`: how the summary writes a session down; None: it cannot.
         """
-        super().__init__()
+        super().__init__(driver_class=driver_class)
         self.library = library
         self.symbols = symbols
         self.frozen = frozen
@@ -141,11 +143,12 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             try:
-                loop.add_signal_handler(number, self._told_to_stop)
+                loop.add_signal_handler(number, self.told_to_stop)
             except (NotImplementedError, RuntimeError, ValueError):
                 return  # not the main thread (tests), or a platform without signals
 
-    def _told_to_stop(self) -> None:
+    def told_to_stop(self) -> None:
+        """Close the session and end: somebody outside wants it."""
         self._leave(int(ExitCode.INTERRUPTED), "interrupted")
 
     # -- between screens ---------------------------------------------------------------------------------------
