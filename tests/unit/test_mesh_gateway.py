@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrunner.sandbox.mesh.traffic.gateway import Server, bound_to
+from labrunner.sandbox.mesh.traffic.gateway_servers import Server, bound_to
 from tests.unit.mesh_world import gateway_pod, managers, pod, rendered, service, virtual_hosts, world
 
 GATEWAY, SHOP = gateway_pod(), pod("shop", 3)
@@ -25,9 +25,9 @@ def _virtual_service(hosts: str, status: int = 211, name: str = "vs", match: str
 HTTP = "{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*.example.com']}"
 
 
-def _https(mode: str, hosts: str = "[a.example.com]", credential: str = "cred") -> str:
+def _https(mode: str, hosts: str = "[a.example.com]", credential: str = "cred", name: str = "https") -> str:
     tls = f"{{mode: {mode}, credentialName: {credential}}}"
-    return f"{{port: {{number: 443, name: https, protocol: HTTPS}}, tls: {tls}, hosts: {hosts}}}"
+    return f"{{port: {{number: 443, name: {name}, protocol: HTTPS}}, tls: {tls}, hosts: {hosts}}}"
 
 
 def test_a_host_needs_a_gateway_and_a_virtual_service_that_name_it() -> None:
@@ -59,7 +59,7 @@ def test_a_redirect_to_https_covers_the_servers_hosts() -> None:
 
 def test_each_https_server_is_chosen_by_name_and_has_its_own_certificate() -> None:
     secrets = {**SECRET, ("istio-system", "other"): {"tls.crt": b"CERT2", "tls.key": b"KEY2"}}
-    manifests = _gateway(_https("SIMPLE"), _https("SIMPLE", "[b.example.com]", "other"))
+    manifests = _gateway(_https("SIMPLE"), _https("SIMPLE", "[b.example.com]", "other", "https-b"))
     listeners, _ = rendered(world([GATEWAY], (), manifests, secrets), GATEWAY)
     found = {}
     for chain in listeners["0.0.0.0_443"]["filter_chains"]:
@@ -124,13 +124,13 @@ def test_the_container_port_behind_the_service_is_listened_on() -> None:
 def test_hosts_may_be_limited_to_namespaces() -> None:
     config = {"metadata": {"name": "vs", "namespace": "shop"}}
 
-    def admits(pattern: str) -> str:
+    def admits(pattern: str) -> list[str]:
         return Server("infra/edge", {"port": {"number": 80}, "hosts": [pattern]}).admits(config, "a.example.com")
 
-    assert admits("shop/*.example.com") == "a.example.com"
-    assert admits("*/a.example.com") == "a.example.com"
-    assert admits("other/a.example.com") == ""
-    assert admits("./a.example.com") == "", "the Gateway's own namespace is infra"
+    assert admits("shop/*.example.com") == ["a.example.com"]
+    assert admits("*/a.example.com") == ["a.example.com"]
+    assert admits("other/a.example.com") == []
+    assert admits("./a.example.com") == [], "the Gateway's own namespace is infra"
 
 
 def test_a_virtual_service_binds_by_name_in_its_own_namespace() -> None:
@@ -138,3 +138,62 @@ def test_a_virtual_service_binds_by_name_in_its_own_namespace() -> None:
     assert bound_to(config, "shop/edge")
     assert bound_to(config, "infra/door")
     assert not bound_to(config, "infra/edge")
+
+
+def test_a_server_with_a_host_that_is_taken_is_left_out_whole() -> None:
+    form = "kind: Gateway\nmetadata: {{name: {}}}\nspec: {{selector: {{istio: ingressgateway}}, servers: [{}]}}\n"
+    manifests = "---\n".join(
+        form.format(name, server)
+        for name, server in (
+            ("one", _https("SIMPLE")),
+            ("two", _https("SIMPLE", "[a.example.com, b.example.com]", name="https-b")),
+        )
+    )
+    listeners, _ = rendered(world([GATEWAY], (), manifests, SECRET), GATEWAY)
+    [chain] = listeners["0.0.0.0_443"]["filter_chains"]
+    assert chain["name"] == "https.443.https.one.shop"
+    assert chain["filter_chain_match"] == {"server_names": ["a.example.com"]}
+
+
+def test_the_mesh_may_be_met_with_its_own_certificates() -> None:
+    listeners, _ = rendered(world([GATEWAY], (), _gateway(_https("ISTIO_MUTUAL"))), GATEWAY)
+    [chain] = listeners["0.0.0.0_443"]["filter_chains"]
+    typed = chain["transport_socket"]["typed_config"]
+    assert typed["require_client_certificate"] is True
+    [secret] = typed["common_tls_context"]["tls_certificate_sds_secret_configs"]
+    assert secret["name"] == "spiffe://cluster.local/ns/istio-system/sa/gw"
+
+
+def test_automatic_passthrough_has_a_chain_for_each_cluster() -> None:
+    server = "{port: {number: 443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: ['*.local']}"
+    listeners, clusters = rendered(world([GATEWAY, SHOP], SERVICES, _gateway(server)), GATEWAY)
+    [chain] = listeners["0.0.0.0_443"]["filter_chains"]
+    assert chain["filter_chain_match"]["server_names"] == ["outbound_.8000_._.shop.shop.svc.cluster.local"]
+    [proxy] = chain["filters"]
+    cluster = clusters[proxy["typed_config"]["cluster"].partition("/")[2]]
+    assert "transport_socket" not in cluster
+    assert cluster["load_assignment"]["endpoints"]
+
+
+def test_proxies_in_front_are_believed_as_the_mesh_or_the_pod_says() -> None:
+    from dataclasses import replace
+
+    [manager] = managers(rendered(world([GATEWAY], (), _gateway(HTTP), trusted_proxies=1), GATEWAY)[0]["0.0.0.0_80"])
+    assert manager["xff_num_trusted_hops"] == 1
+    own = replace(GATEWAY, annotations={"proxy.istio.io/config": "gatewayTopology: {numTrustedProxies: 2}"})
+    [manager] = managers(rendered(world([own], (), _gateway(HTTP)), own)[0]["0.0.0.0_80"])
+    assert manager["xff_num_trusted_hops"] == 2
+
+
+def test_tokens_are_read_before_routes_are_chosen_by_their_claims() -> None:
+    manifests = (
+        _gateway(HTTP)
+        + """---
+kind: RequestAuthentication
+metadata: {name: r, namespace: istio-system}
+spec: {jwtRules: [{issuer: me, jwks: '{"keys":[]}'}]}
+"""
+    )
+    [manager] = managers(rendered(world([GATEWAY], (), manifests), GATEWAY)[0]["0.0.0.0_80"])
+    [tokens] = [f for f in manager["http_filters"] if f["name"].endswith("jwt_authn")]
+    assert tokens["typed_config"]["providers"]["origins-0"]["clear_route_cache"] is True

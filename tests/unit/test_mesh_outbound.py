@@ -169,3 +169,80 @@ def test_the_pods_of_a_headless_service_are_called_one_by_one() -> None:
         c["filter_chain_match"]["prefix_ranges"][0]["address_prefix"] for c in listeners["outbound"]["filter_chains"]
     }
     assert wanted == {"127.7.0.3", "127.7.0.4"}
+
+
+def test_routes_for_other_workloads_leave_a_service_as_it_is() -> None:
+    manifests = """
+kind: VirtualService
+metadata: {name: shop}
+spec: {hosts: [shop], http: [{match: [{sourceLabels: {app: other}}], directResponse: {status: 211}}]}
+"""
+    listeners, _ = rendered(world(PODS, SERVICES, manifests), CLIENT)
+    [route] = virtual_hosts(listeners["outbound"], "8000")["shop"]
+    assert route["route"]["cluster"].endswith("outbound|8000||shop.shop.svc.cluster.local")
+
+
+def test_a_made_up_host_is_served_beside_a_service_and_alone_only_on_port_80() -> None:
+    def hosts(listed: str, table: str) -> set[str]:
+        manifests = f"""
+kind: VirtualService
+metadata: {{name: v}}
+spec: {{hosts: {listed}, http: [{{directResponse: {{status: 211}}}}]}}
+"""
+        listeners, _ = rendered(world(PODS, SERVICES, manifests), CLIENT)
+        return set(virtual_hosts(listeners["outbound"], table))
+
+    assert "made.up" in hosts("[shop, made.up]", "8000")
+    assert "made.up" not in hosts("[made.up]", "8000")
+    assert "made.up" in hosts("[made.up]", "80")
+
+
+def test_routes_by_server_name_leave_other_names_without_a_way() -> None:
+    secure = service("secure", [SHOP], ServicePort("tls", 443, 8443), vip="10.96.0.80")
+    manifests = """
+kind: VirtualService
+metadata: {name: v}
+spec:
+  hosts: [secure]
+  tls: [{match: [{sniHosts: [a.example.com]}], route: [{destination: {host: shop, port: {number: 8000}}}]}]
+  tcp: [{route: [{destination: {host: stock.depot.svc.cluster.local, port: {number: 8000}}}]}]
+"""
+    listeners, _ = rendered(world(PODS, [*SERVICES, secure], manifests), CLIENT)
+    found = [c["filter_chain_match"] for c in listeners["outbound"]["filter_chains"] if "443" in c["name"]]
+    assert [match.get("server_names") for match in found] == [["a.example.com"]]
+
+
+def test_an_egress_listener_for_a_port_imports_only_that_port() -> None:
+    manifests = """
+kind: Sidecar
+metadata: {name: default}
+spec: {egress: [{port: {number: 8001, protocol: HTTP, name: http-b}, hosts: ["./*"]}]}
+"""
+    both = service("shop", [SHOP], ServicePort("http", 8000, 8080), ServicePort("http-b", 8001, 8081))
+    [found] = scope_for(world(PODS, [both], manifests), CLIENT).services
+    assert [port.port for port in found.ports] == [8001]
+
+
+def test_a_subset_may_hash_what_the_rule_does_not() -> None:
+    manifests = """
+kind: DestinationRule
+metadata: {name: d}
+spec:
+  host: shop
+  subsets:
+  - name: v1
+    trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}
+  - {name: v2}
+---
+kind: VirtualService
+metadata: {name: v}
+spec:
+  hosts: [shop]
+  http:
+  - {match: [{uri: {exact: /1}}], route: [{destination: {host: shop, subset: v1}}]}
+  - {route: [{destination: {host: shop, subset: v2}}]}
+"""
+    listeners, _ = rendered(world(PODS, SERVICES, manifests), CLIENT)
+    one, other = virtual_hosts(listeners["outbound"], "8000")["shop"]
+    assert one["route"]["hash_policy"] == [{"header": {"header_name": "x-user"}}]
+    assert "hash_policy" not in other["route"]

@@ -43,7 +43,7 @@ def parse(target: str) -> Path:
         raise bad_request("the request path is too long")
     try:
         target.encode()
-        parameters = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=200)
+        parameters = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=10_000)
         segments = [unquote(part, errors="strict") for part in path.split("/")[1:]]
     except (UnicodeDecodeError, ValueError) as error:
         raise bad_request("the request URL cannot be decoded") from error

@@ -113,7 +113,9 @@ class ApiServer:
     async def start(self, tls: ssl.SSLContext | None, host: str, port: int) -> int:
         """Listen; returns the port. Raises OSError when it is taken."""
         self._runner = web.ServerRunner(
-            HttpServer(self.handle, access_log=None, keepalive_timeout=90.0, max_line_size=16384, max_field_size=16384),
+            HttpServer(
+                self.handle, access_log=None, keepalive_timeout=90.0, max_line_size=131072, max_field_size=16384
+            ),
             handle_signals=False,
             shutdown_timeout=0.2,
         )

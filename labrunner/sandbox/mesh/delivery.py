@@ -3,17 +3,23 @@
 Policies go on their own (`xds`); then come new clusters, then listeners, then the removal of clusters nobody uses. Each
 step waits until Envoy has taken it. A refusal of one listener leaves its last good version in place; one of a whole
 file leaves everything as it was.
+
+Connections that one sidecar keeps to another would each carry one more request under a listener's old version. So a
+cluster is marked with the versions of the listeners it leads to: when one changes it gets new connections.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from labrunner.sandbox.mesh.access_log import PATH_VARIABLE
 from labrunner.sandbox.mesh.envoy import Envoy
@@ -50,6 +56,8 @@ class Delivery:
     _version: int = 0
     _sent: dict[str, bytes] = field(default_factory=dict)
     _clusters: Resources = field(default_factory=dict)
+    _marks: dict[str, str] = field(default_factory=dict)
+    """Address of a proxy -> version of its inbound listeners in force."""
 
     def forget(self) -> None:
         """A new process has taken over: send everything again."""
@@ -60,7 +68,8 @@ class Delivery:
         self._version += 1
         listeners, extensions = extract(rendered.listeners)
         self.discovery.put(EXTENSION, {name: extension(name, config) for name, config in extensions.items()})
-        self._write("cds", rendered.clusters)
+        self._marks = _versions(listeners)
+        self._write("cds", self._marked(rendered.clusters))
         self._write("lds", listeners)
         self._clusters = rendered.clusters
 
@@ -70,15 +79,29 @@ class Delivery:
         listeners, extensions = extract(rendered.listeners)
         self.discovery.put(EXTENSION, {name: extension(name, config) for name, config in extensions.items()})
         gone = {name: c for name, c in self._clusters.items() if name not in rendered.clusters}
-        for kind, resources in (("cds", {**gone, **rendered.clusters}), ("lds", listeners)):
+        for kind, resources in (("cds", self._marked({**gone, **rendered.clusters})), ("lds", listeners)):
             refusals += await self._send(kind, resources)
-        if gone and not refusals:
-            refusals += await self._send("cds", rendered.clusters)
+        await self._warm()
+        if not refusals:
+            self._marks = _versions(listeners)
+            refusals += await self._send("cds", self._marked(rendered.clusters))
         if not await self.discovery.taken(_TAKE_SECONDS):
             refusals.append(Refusal("ecds", "Envoy did not take the policies in time"))
         refusals += [Refusal("ecds", text, (name,)) for name, text in self.discovery.refused.items()]
         self._clusters = {**(gone if refusals else {}), **rendered.clusters}
         return refusals
+
+    def _marked(self, clusters: Resources) -> Resources:
+        return {name: _mark(cluster, self._marks) for name, cluster in clusters.items()}
+
+    async def _warm(self) -> None:
+        """Wait until listeners that lack a certificate or a policy have it: until then the old ones serve."""
+        deadline = asyncio.get_running_loop().time() + _TAKE_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            found = await self.envoy.stats("^listener_manager.total_listeners_warming$")
+            if not any(value != "0" for value in found.values()):
+                return
+            await asyncio.sleep(0.004)
 
     async def _send(self, kind: str, resources: Resources) -> list[Refusal]:
         body = self._body(kind, resources)
@@ -90,8 +113,6 @@ class Delivery:
         return await self._taken(kind, before)
 
     def _body(self, kind: str, resources: Resources) -> bytes:
-        import orjson
-
         listed = [{"@type": _TYPES[kind], **resource} for resource in resources.values()]
         body: bytes = orjson.dumps(listed)
         log_path = json.dumps(str(self.envoy.access_log))[1:-1].encode()
@@ -137,6 +158,26 @@ class Delivery:
                     names.append(entry.get("name", ""))
                     details.append(state.get("details", ""))
         return Refusal(kind, "; ".join(details) or _last_warning(self.envoy.log), tuple(names))
+
+
+def _versions(listeners: Resources) -> dict[str, str]:
+    """Address of a proxy -> what its inbound listeners are now."""
+    found: dict[str, Any] = {}
+    for listener in listeners.values():
+        if listener.get("traffic_direction") == "INBOUND":
+            digest = found.setdefault(listener["address"]["socket_address"]["address"], hashlib.blake2s(digest_size=8))
+            digest.update(orjson.dumps(listener, option=orjson.OPT_SORT_KEYS))
+    return {address: digest.hexdigest() for address, digest in found.items()}
+
+
+def _mark(cluster: dict[str, Any], marks: dict[str, str]) -> dict[str, Any]:
+    places = (cluster.get("load_assignment") or {}).get("endpoints") or ()
+    ends = [end["endpoint"]["address"]["socket_address"]["address"] for p in places for end in p["lb_endpoints"]]
+    if "/outbound" not in cluster["name"] or not (known := sorted({marks[end] for end in ends if end in marks})):
+        return cluster
+    metadata = cluster.get("metadata") or {}
+    kinds = {**(metadata.get("filter_metadata") or {}), "labrunner": {"servers": ",".join(known)}}
+    return {**cluster, "metadata": {**metadata, "filter_metadata": kinds}}
 
 
 def _last_warning(path: Path) -> str:

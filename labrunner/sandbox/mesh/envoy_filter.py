@@ -6,10 +6,11 @@ EnvoyFilter reference.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from labrunner.sandbox.mesh.model import Config, Workload, World
 
@@ -59,7 +60,7 @@ def apply(
     configs = [c for c in filters_for(world, proxy) if name_of(c) not in without]
     if not configs:
         return listeners, clusters, result
-    listeners, clusters = copy.deepcopy(listeners), copy.deepcopy(clusters)
+    listeners, clusters = _own(listeners), _own(clusters)
     patcher = _Patcher(proxy, listeners, clusters)
     for config in configs:
         for index, patch in enumerate((config.get("spec") or {}).get("configPatches") or ()):
@@ -73,6 +74,12 @@ def apply(
             if patcher.apply(kind, operation, patch):
                 result.used.add(name_of(config))
     return listeners, clusters, result
+
+
+def _own(resources: Resources) -> Resources:
+    """A copy in which nothing is shared: chains of one listener use the same filters, and each is patched once."""
+    copied: Resources = orjson.loads(orjson.dumps(resources))
+    return copied
 
 
 class _Patcher:
@@ -221,9 +228,7 @@ def _chain_matches(wanted: Node, port: Any, chain: Node) -> bool:
 
 def _routes(kind: str, operation: str, wanted: Node, manager: Node, value: Node) -> bool:
     config = manager.get("route_config") or {}
-    if wanted.get("name") and wanted["name"] != config.get("name"):
-        return False
-    if wanted.get("portNumber") and str(wanted["portNumber"]) != str(config.get("name", "")).rpartition(".")[2]:
+    if not _is_route_table(wanted, str(config.get("name", ""))):
         return False
     if kind == "ROUTE_CONFIGURATION":
         manager["route_config"] = merged(config, {k: v for k, v in value.items() if k != "name"})
@@ -247,6 +252,20 @@ def _routes(kind: str, operation: str, wanted: Node, manager: Node, value: Node)
             continue
         changed |= _host_routes(operation, chosen.get("route") or {}, host, value)
     return changed
+
+
+def _is_route_table(wanted: Node, name: str) -> bool:
+    """Tables are named `8000`, `host:8000`, `inbound|8080||`, `http.8080` or `https.443.port.gateway.namespace`."""
+    port, port_name, gateway = name.rpartition(":")[2], "", ""
+    if name.startswith("inbound|"):
+        port = name.split("|")[1]
+    elif name.startswith(("http.", "https.")):
+        _, port, port_name, gateway, namespace = [*name.split("."), "", "", ""][:5]
+        gateway = f"{namespace}/{gateway}"
+    for key, own in (("name", name), ("portNumber", port), ("portName", port_name), ("gateway", gateway)):
+        if wanted.get(key) and str(wanted[key]) != own:
+            return False
+    return True
 
 
 def _host_routes(operation: str, wanted: Node, host: Node, value: Node) -> bool:

@@ -113,6 +113,10 @@ class MeshConfig:
     access_log: bool = True
     sampling: float = 1.0
     """Percent of requests that are traced."""
+    detection_timeout: str = "0s"
+    """How long a proxy waits for a connection's first bytes to tell what it speaks; 0: as long as it takes."""
+    trusted_proxies: int = 0
+    """Proxies before the gateways whose X-Forwarded-For is believed."""
 
 
 @dataclass(frozen=True, slots=True)

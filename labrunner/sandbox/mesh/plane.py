@@ -40,8 +40,8 @@ COMPONENT = "istiod"
 CURL_HOME = "client"
 """Folder, beside Envoy's, of what programs outside the cluster need to reach it."""
 DEBOUNCE_SECONDS = 0.008
-_PATIENCE_SECONDS = 3.0
-"""How long a connection waits for configuration that is on its way."""
+_PATIENCE_SECONDS = 10.0
+"""How long a connection waits at most for configuration that is on its way."""
 _AGENT_PORTS = frozenset((15000, 15001, 15004, 15006, 15020, 15021, 15053, 15090))
 
 
@@ -67,12 +67,14 @@ class MeshPlane:
     _refused: dict[str, str] = field(default_factory=dict)
     """EnvoyFilters Envoy does not take, and in which version."""
     _proven: dict[str, str] = field(default_factory=dict)
-    _dirty: bool = True
+    _wanted: int = 1
+    """Counts what has changed; `_reached`: how much of that is in force, or cannot be."""
+    _reached: int = 0
     _running: bool = False
     _task: asyncio.Task[None] | None = None
     _timer: asyncio.TimerHandle | None = None
     _renewal: asyncio.TimerHandle | None = None
-    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _progress: asyncio.Event = field(default_factory=asyncio.Event)
     _black_hole: list[socket.socket] = field(default_factory=list)
     _sockets: Path = field(init=False)
     _unsubscribe: Any = None
@@ -141,8 +143,7 @@ class MeshPlane:
 
     def touch(self) -> None:
         """Something changed: look again soon."""
-        self._dirty = True
-        self._settled.clear()
+        self._wanted += 1
         if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(DEBOUNCE_SECONDS, self._due)
 
@@ -152,8 +153,8 @@ class MeshPlane:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="mesh")
 
     async def _work(self) -> None:
-        while self._dirty and not self._closed:
-            self._dirty = False
+        while not self.settled and not self._closed:
+            seen = self._wanted
             try:
                 await self._bring_up_to_date()
             except EnvironmentFault as error:
@@ -161,11 +162,13 @@ class MeshPlane:
             except OSError as error:
                 log.warning("mesh: %s", error, exc_info=True)
                 await asyncio.sleep(0.2)
-                self._dirty = not self._closed
+                continue
             except Exception:
                 # The edge of a worker: one bad object must not end the mesh.
                 log.exception("mesh: configuration cannot be made")
-        self._settled.set()
+            self._reached = seen
+            self._progress.set()
+            self._progress = asyncio.Event()
 
     def _fail(self, message: str) -> None:
         if self.problem != message:
@@ -306,16 +309,28 @@ class MeshPlane:
 
     # connections
 
+    @property
+    def settled(self) -> bool:
+        """Everything that has changed so far is in force."""
+        return self._reached >= self._wanted
+
     async def ready(self) -> bool:
-        """Waits until what is known now is in force; False when that cannot be."""
-        if not self._settled.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), _PATIENCE_SECONDS)
+        """Waits until what is known now is in force, whatever changes meanwhile; False when that cannot be.
+
+        Every new connection passes here, so that none meets a policy older than the one the API has acknowledged.
+        """
+        wanted = self._wanted
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while self._reached < wanted:
+                    await self._progress.wait()
         return self._running
 
     async def capture(self, source: Peer, asked: Peer) -> Detour | None:
         """Connections of a pod with a sidecar go to its outbound listener."""
         if source.pod is None or not _has_proxy(source.pod) or _is_gateway(source.pod):
+            # Nothing to send through Envoy, but NetworkPolicies of this moment.
+            await self.ready()
             return None
         if asked.port in _excluded(source.pod):
             return None
@@ -344,7 +359,8 @@ class MeshPlane:
         if self.world is None:
             return True
         by_ip = {w.ip: w for w in self.world.workloads}
-        return policy.allows_addresses(self.world, by_ip, attempt.source.ip, attempt.target.ip, attempt.target.port)
+        target = attempt.target
+        return policy.allows_addresses(self.world, by_ip, attempt.source.ip, target.ip, target.port, attempt.protocol)
 
     async def _leave(self, source: tuple[str, int], destination: tuple[str, int]) -> socket.socket:
         """What a sidecar sends on without a route."""
@@ -373,7 +389,7 @@ class MeshPlane:
 
     def _gateway_address(self, name: str) -> str:
         """The LoadBalancer address of a gateway that serves this name."""
-        from labrunner.sandbox.mesh.traffic.gateway import servers_of
+        from labrunner.sandbox.mesh.traffic.gateway_servers import servers_of
 
         seen = self.world
         for gateway in (w for w in seen.workloads if w.gateway) if seen else ():

@@ -21,15 +21,17 @@ def allows(world: World, source: Workload, target: Workload, port: int) -> bool:
     )
 
 
-def allows_addresses(world: World, by_ip: Mapping[str, Workload], source: str, target: str, port: int) -> bool:
+def allows_addresses(
+    world: World, by_ip: Mapping[str, Workload], source: str, target: str, port: int, protocol: str = "TCP"
+) -> bool:
     """As `allows`, where either end may be no pod (an empty address: the node)."""
     if not world.network_policies:
         return True
     one, other = by_ip.get(source), by_ip.get(target)
-    if one is not None and not _direction(world, one, "Egress", other, target, other, port):
+    if one is not None and not _direction(world, one, "Egress", other, target, other, port, protocol):
         return False
     # A node always reaches the pods that run on it: kubelets probe them.
-    return other is None or not source or _direction(world, other, "Ingress", one, source, other, port)
+    return other is None or not source or _direction(world, other, "Ingress", one, source, other, port, protocol)
 
 
 def blocking(world: World, source: Workload | None, target: Workload | None, port: int) -> list[str]:
@@ -58,7 +60,14 @@ def _applying(world: World, pod: Workload, direction: str) -> list[Config]:
 
 
 def _direction(
-    world: World, pod: Workload, direction: str, peer: Workload | None, peer_ip: str, target: Workload | None, port: int
+    world: World,
+    pod: Workload,
+    direction: str,
+    peer: Workload | None,
+    peer_ip: str,
+    target: Workload | None,
+    port: int,
+    protocol: str = "TCP",
 ) -> bool:
     applying = _applying(world, pod, direction)
     if not applying:
@@ -70,7 +79,7 @@ def _direction(
             peers = rule.get(word)
             if peers and not any(_is_peer(world, config, one, peer, peer_ip) for one in peers):
                 continue
-            if not rule.get("ports") or any(_is_port(one, target, port) for one in rule["ports"]):
+            if not rule.get("ports") or any(_is_port(one, target, port, protocol) for one in rule["ports"]):
                 return True
     return False
 
@@ -97,8 +106,8 @@ def _is_peer(world: World, config: Config, peer: dict[str, Any], workload: Workl
     return "podSelector" not in peer or selects(peer["podSelector"], workload.labels)
 
 
-def _is_port(entry: dict[str, Any], target: Workload | None, port: int) -> bool:
-    if entry.get("protocol", "TCP") != "TCP":
+def _is_port(entry: dict[str, Any], target: Workload | None, port: int, protocol: str) -> bool:
+    if entry.get("protocol", "TCP") != protocol:
         return False
     wanted = entry.get("port")
     if wanted is None:

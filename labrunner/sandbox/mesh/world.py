@@ -15,6 +15,8 @@ import yaml
 
 from labrunner.sandbox.kube.api import Api, Obj
 from labrunner.sandbox.mesh.model import Config, Endpoint, MeshConfig, Service, ServicePort, Workload, World
+from labrunner.sandbox.mesh.traffic.delegate import merged as with_delegates
+from labrunner.sandbox.mesh.traffic.durations import envoy_duration
 from labrunner.sandbox.mesh.traffic.hosts import DOMAIN
 
 ISTIO_KINDS = {
@@ -54,6 +56,7 @@ def build(api: Api, root_namespace: str, listening: Ports = no_ports) -> World:
             if f"{group}/{kind}" in served:
                 found = [c for c in api.objects(f"{group}/{kind}") if not c["metadata"].get("deletionTimestamp")]
                 configs[kind] = tuple(sorted(found, key=_age))
+    configs["VirtualService"] = with_delegates(configs.get("VirtualService", ()))
     mesh = mesh_config(api, root_namespace)
     services = _services(api, by_ip)
     services += _entries(configs.get("ServiceEntry", ()), configs.get("WorkloadEntry", ()), workloads, services)
@@ -135,7 +138,16 @@ def mesh_config(api: Api, root_namespace: str) -> MeshConfig:
         outbound_policy="REGISTRY_ONLY" if policy == "REGISTRY_ONLY" else "ALLOW_ANY",
         access_log=bool(merged.get("accessLogFile")),
         sampling=float(sampling),
+        detection_timeout=_duration(merged.get("protocolDetectionTimeout")),
+        trusted_proxies=int((defaults.get("gatewayTopology") or {}).get("numTrustedProxies") or 0),
     )
+
+
+def _duration(value: Any) -> str:
+    try:
+        return envoy_duration(str(value or "0s"))
+    except ValueError:
+        return "0s"
 
 
 def _is_mesh_config(name: str) -> bool:

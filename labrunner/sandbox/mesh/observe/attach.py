@@ -57,7 +57,7 @@ class PlaneView:
         return self._plane.identities.root_pem
 
     def pending(self) -> bool:
-        return not self._plane._settled.is_set()
+        return not self._plane.settled
 
     def problem(self) -> str:
         return self._plane.problem

@@ -12,7 +12,7 @@ from labrunner.sandbox.mesh.observe.hops import Hop
 from labrunner.sandbox.mesh.observe.identity_advice import injection
 from labrunner.sandbox.mesh.observe.peers import Directory, workload_name
 from labrunner.sandbox.mesh.observe.route_advice import credential_problem
-from labrunner.sandbox.mesh.traffic.gateway import servers_of
+from labrunner.sandbox.mesh.traffic.gateway_servers import servers_of
 from labrunner.sandbox.mesh.traffic.hosts import DOMAIN
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from labrunner.sandbox.mesh.model import Config, Workload, World
 from labrunner.sandbox.mesh.observe.origin import name_of
 from labrunner.sandbox.mesh.observe.record import Record
-from labrunner.sandbox.mesh.traffic.gateway import Server, bound_to, servers_of
+from labrunner.sandbox.mesh.traffic.gateway_servers import Server, bound_to, servers_of
 from labrunner.sandbox.mesh.traffic.hosts import full_name, matches
 
 Words = tuple[str, tuple[str, ...]]
@@ -24,9 +24,7 @@ def no_route(record: Record, world: World, workload: Workload | None, headers: M
         return _unmatched(record, [c for c in world.of("VirtualService") if _has_host(c, host, world)], headers)
     servers = [s for s in servers_of(world, workload) if s.serves_http and str(s.port) == record.port]
     bound = [c for c in world.of("VirtualService") if any(bound_to(c, s.gateway) for s in servers)]
-    offered = [
-        c for c in bound if any(s.admits(c, h) and matches(s.admits(c, h), host) for s in servers for h in _hosts(c))
-    ]
+    offered = [c for c in bound if any(matches(o, host) for s in servers for h in _hosts(c) for o in s.admits(c, h))]
     if offered:
         return _unmatched(record, offered, headers)
     why = f"no VirtualService of this gateway has the host {host}"

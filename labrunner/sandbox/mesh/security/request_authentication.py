@@ -22,14 +22,14 @@ def requests_for(world: World, workload: Workload) -> list[Config]:
     return [p for ns in namespaces for p in world.of("RequestAuthentication", ns) if selects(p, workload)]
 
 
-def jwt_filter(policies: list[Config]) -> dict[str, Any] | None:
-    """None when no rule applies."""
+def jwt_filter(policies: list[Config], *, clear_routes: bool = False) -> dict[str, Any] | None:
+    """None when no rule applies. `clear_routes`: routes are chosen again after a token has been read."""
     rules = [rule for policy in policies for rule in (policy.get("spec") or {}).get("jwtRules") or ()]
     # A longer issuer is no more specific; istiod sorts so that equal inputs give equal configuration.
     rules.sort(key=lambda rule: str(rule.get("issuer", "")))
     if not rules:
         return None
-    providers = {f"origins-{index}": _provider(rule) for index, rule in enumerate(rules)}
+    providers = {f"origins-{index}": _provider(rule, clear_routes) for index, rule in enumerate(rules)}
     alone: list[dict[str, Any]] = [{"provider_name": name} for name in providers]
     tolerant = [{"requires_any": {"requirements": [one, {"allow_missing": {}}]}} for one in alone]
     if len(tolerant) == 1:
@@ -48,14 +48,18 @@ def jwt_filter(policies: list[Config]) -> dict[str, Any] | None:
     }
 
 
-def _provider(rule: dict[str, Any]) -> dict[str, Any]:
+def _provider(rule: dict[str, Any], clear_routes: bool) -> dict[str, Any]:
     provider: dict[str, Any] = {
         "issuer": rule.get("issuer", ""),
         "local_jwks": {"inline_string": rule.get("jwks") or _NO_KEYS},
         "forward": bool(rule.get("forwardOriginalToken")),
         "payload_in_metadata": JWT_PAYLOAD,
-        "normalize_payload_in_metadata": {"space_delimited_claims": ["scope", "permission"]},
+        "normalize_payload_in_metadata": {
+            "space_delimited_claims": ["scope", "permission", *(rule.get("spaceDelimitedClaims") or ())]
+        },
     }
+    if clear_routes:
+        provider["clear_route_cache"] = True
     if rule.get("audiences"):
         provider["audiences"] = list(rule["audiences"])
     if rule.get("outputPayloadToHeader"):

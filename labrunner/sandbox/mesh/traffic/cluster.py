@@ -18,6 +18,9 @@ from labrunner.sandbox.workload.addresses import AddressPlan
 Cluster = dict[str, Any]
 
 MESH_ALPN = ["istio-peer-exchange", "istio"]
+"""What mesh TLS offers for bytes of any protocol."""
+HTTP_MESH_ALPN = ["istio-http/1.1", "istio"]
+"""What it offers for HTTP; istiod's proxies decide so per request."""
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UPSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _PROXY_PROTOCOL = (
@@ -109,6 +112,25 @@ def _origin(service: Service, rule: Rule | None, subset: str) -> dict[str, Any]:
     return {"filter_metadata": {"istio": own}}
 
 
+def passing_cluster(
+    context: ClusterContext, service: Service, port: ServicePort, rule: Rule | None, subset: str, name: str
+) -> Cluster:
+    """Bytes as they are, to endpoints that speak the mesh's TLS; `subset` of the rule, or empty."""
+    labels = ((rule.subsets.get(subset) or {}).get("labels") or {}) if rule else {}
+    endpoints = [
+        e
+        for e in service.endpoints.get(port.port, ())
+        if _has_labels(e, labels) and e.workload and speaks_mtls(context.world, e.workload, e.port)
+    ]
+    return {
+        "name": name,
+        "alt_stat_name": name.replace("/", ";"),
+        "type": "STATIC",
+        **cluster_fields(rule.policy_of(port.port, subset) if rule else {}),
+        "load_assignment": _assignment(context, name, endpoints),
+    }
+
+
 def wire(context: ClusterContext, name: str) -> Cluster:
     """Goes where the client wanted to go, in plaintext: the sandbox's network connects it."""
     address, port = context.wire
@@ -198,14 +220,14 @@ def _secure(
             return
         case "ISTIO_MUTUAL":
             cluster["transport_socket"] = mesh_tls(
-                context, tls.get("sni") or sni, _identities(context, service, tls, endpoints)
+                context, tls.get("sni") or sni, _identities(context, service, tls, endpoints), _alpn(port)
             )
         case "SIMPLE" | "MUTUAL":
             cluster["transport_socket"] = _plain_tls(tls, service)
         case _:
             if service.location == "MESH_EXTERNAL" or not any(e.workload for e in endpoints):
                 return
-            mutual = mesh_tls(context, sni, _identities(context, service, tls, endpoints))
+            mutual = mesh_tls(context, sni, _identities(context, service, tls, endpoints), _alpn(port))
             cluster["transport_socket_matches"] = [
                 {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transport_socket": mutual},
                 {"name": "tlsMode-disabled", "match": {}, "transport_socket": RAW_SOCKET},
@@ -223,11 +245,15 @@ def _identities(
     return sorted(accounts | set(service.subject_alt_names))
 
 
-def mesh_tls(context: ClusterContext, sni: str, identities: list[str]) -> dict[str, Any]:
+def _alpn(port: ServicePort) -> list[str]:
+    return HTTP_MESH_ALPN if port.kind in ("http", "http2", "grpc", "grpc-web", "auto") else MESH_ALPN
+
+
+def mesh_tls(context: ClusterContext, sni: str, identities: list[str], alpn: list[str]) -> dict[str, Any]:
     """Mutual TLS with the proxy's own identity. An empty list of identities accepts any of the mesh."""
     names = [{"san_type": "URI", "matcher": {"exact": identity}} for identity in identities]
     common = {
-        "alpn_protocols": MESH_ALPN,
+        "alpn_protocols": alpn,
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
         **mesh_secrets(context.identity, {"match_typed_subject_alt_names": names} if names else {}),
     }

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labrunner.sandbox.mesh.model import Service, Workload, World
+from labrunner.sandbox.mesh.model import Config, Service, Workload, World
 from labrunner.sandbox.mesh.traffic.durations import envoy_duration, seconds
 from labrunner.sandbox.mesh.traffic.hosts import config_visible, full_name, matches, specificity
 
@@ -42,6 +42,16 @@ class Rule:
             merged |= _for_port(own, port)
         return merged
 
+    def hash_policy(self, port: int | None, subset: str = "") -> list[dict[str, Any]]:
+        """What a route to this destination must hash: the subset's say over the rule's, the port's over both."""
+        own = (self.subsets.get(subset) or {}).get("trafficPolicy") or {} if subset else {}
+        for policy in (own, self.policy):
+            levels = [s for s in policy.get("portLevelSettings") or () if port and s["port"].get("number") == port]
+            for level in (*levels, policy):
+                if found := _hash_policy(level):
+                    return found
+        return []
+
 
 def rule_for(world: World, client: Workload, service: Service) -> Rule | None:
     """Looked up in the client's namespace, then the service's, then the root one; the most specific host wins."""
@@ -56,18 +66,24 @@ def rule_for(world: World, client: Workload, service: Service) -> Rule | None:
             chosen = (spec.get("workloadSelector") or {}).get("matchLabels") or {}
             if chosen and (namespace != client.namespace or any(client.labels.get(k) != v for k, v in chosen.items())):
                 continue
-            candidates.append((specificity(pattern), not chosen, config, pattern))
+            candidates.append((specificity(pattern), not chosen, config))
         if not candidates:
             continue
         candidates.sort(key=lambda candidate: candidate[:2])
-        _, _, first, pattern = candidates[0]
-        # Several rules for the same host add up: the oldest one's policy, everyone's subsets.
-        same = [config for _, _, config, other in candidates if other == pattern]
+        first = candidates[0][2]
+        # Several rules for the same host and workloads add up: the oldest one's policy, everyone's subsets.
+        same = [config for *rank, config in candidates if rank == list(candidates[0][:2]) and _same_host(config, first)]
         subsets = {s["name"]: s for config in reversed(same) for s in (config["spec"].get("subsets") or ())}
         policy: dict[str, Any] = next((c["spec"]["trafficPolicy"] for c in same if c["spec"].get("trafficPolicy")), {})
         meta = first["metadata"]
         return Rule(policy, subsets, f"{meta.get('namespace', '')}/{meta['name']}")
     return None
+
+
+def _same_host(one: Config, other: Config) -> bool:
+    """Of two rules in one namespace."""
+    namespace = one["metadata"].get("namespace", "")
+    return full_name(one["spec"].get("host", ""), namespace) == full_name(other["spec"].get("host", ""), namespace)
 
 
 def cluster_fields(policy: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +114,7 @@ def cluster_fields(policy: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def hash_policy(policy: dict[str, Any]) -> list[dict[str, Any]]:
+def _hash_policy(policy: dict[str, Any]) -> list[dict[str, Any]]:
     """What a route must hash for this destination; empty without consistent hashing."""
     consistent = (policy.get("loadBalancer") or {}).get("consistentHash") or {}
     if name := consistent.get("httpHeaderName"):

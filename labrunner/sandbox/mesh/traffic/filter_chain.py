@@ -12,7 +12,8 @@ Filter = dict[str, Any]
 
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
 _DOWNSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
-MESH_ALPN_ACCEPTED = [*MESH_ALPN, "istio-http/1.0", "istio-http/1.1", "istio-h2"]
+HTTP_ALPN_ACCEPTED = ["istio-http/1.0", "istio-http/1.1", "istio-h2"]
+MESH_ALPN_ACCEPTED = [*MESH_ALPN, *HTTP_ALPN_ACCEPTED]
 """How a sidecar tells a mesh client's TLS from an application's own."""
 
 
@@ -57,6 +58,20 @@ def tcp_proxy(stat_prefix: str, cluster: str, log: dict[str, str], **extra: Any)
         **extra,
     }
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": config}
+
+
+def offer_alpn(protocols: list[str]) -> Filter:
+    """Connections of this chain offer these to the server, whatever their cluster has."""
+    value = {
+        "object_key": "envoy.network.application_protocols",
+        "format_string": {"text_format_source": {"inline_string": ",".join(protocols)}},
+        "shared_with_upstream": "ONCE",
+    }
+    kind = f"{_TYPE}.network.set_filter_state.v3.Config"
+    return {
+        "name": "envoy.filters.network.set_filter_state",
+        "typed_config": {"@type": kind, "on_new_connection": [value]},
+    }
 
 
 def listener_filter(name: str) -> Filter:

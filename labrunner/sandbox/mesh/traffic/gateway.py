@@ -6,113 +6,43 @@ Source: pilot/pkg/networking/core/gateway.go, pilot/pkg/model/gateway.go (mergin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from labrunner.sandbox.mesh.access_log import connection_log
-from labrunner.sandbox.mesh.model import Config, Service, Workload, World
+from labrunner.sandbox.mesh.model import Config, Service, ServicePort, Workload, World
 from labrunner.sandbox.mesh.security.authorization import policies_for, rbac_filters
 from labrunner.sandbox.mesh.security.request_authentication import jwt_filter, requests_for
-from labrunner.sandbox.mesh.traffic.cluster import Cluster, ClusterContext, cluster_name, outbound_clusters
-from labrunner.sandbox.mesh.traffic.destination_rule import Rule, hash_policy, rule_for
+from labrunner.sandbox.mesh.traffic.cluster import (
+    Cluster,
+    ClusterContext,
+    cluster_name,
+    outbound_clusters,
+    passing_cluster,
+)
+from labrunner.sandbox.mesh.traffic.destination_rule import Rule, rule_for
 from labrunner.sandbox.mesh.traffic.filter_chain import (
+    MESH_ALPN_ACCEPTED,
     Chain,
     Filter,
     http_manager,
     listener_filter,
+    mesh_server_tls,
     server_tls,
     tcp_proxy,
 )
+from labrunner.sandbox.mesh.traffic.gateway_servers import Server, bound_to, merged, servers_of
 from labrunner.sandbox.mesh.traffic.hosts import config_visible, full_name, matches, specificity, visible
 from labrunner.sandbox.mesh.traffic.http_route import Route, Scope, routes
+from labrunner.sandbox.mesh.traffic.route_match import catches_all
 
-_HTTP = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 _VERSIONS = {"TLSV1_0": "TLSv1_0", "TLSV1_1": "TLSv1_1", "TLSV1_2": "TLSv1_2", "TLSV1_3": "TLSv1_3"}
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One `servers` entry of a Gateway."""
-
-    gateway: str
-    """`namespace/name` of the Gateway."""
-    spec: dict[str, Any]
-
-    @property
-    def namespace(self) -> str:
-        return self.gateway.partition("/")[0]
-
-    @property
-    def port(self) -> int:
-        return int(self.spec["port"]["number"])
-
-    @property
-    def protocol(self) -> str:
-        return str(self.spec["port"].get("protocol", "")).upper()
-
-    @property
-    def tls(self) -> dict[str, Any]:
-        return self.spec.get("tls") or {}
-
-    @property
-    def mode(self) -> str:
-        return str(self.tls.get("mode", "PASSTHROUGH"))
-
-    @property
-    def terminates(self) -> bool:
-        """TLS ends here."""
-        return self.protocol in ("HTTPS", "TLS") and self.mode not in ("PASSTHROUGH", "AUTO_PASSTHROUGH")
-
-    @property
-    def plain_http(self) -> bool:
-        return self.protocol in _HTTP
-
-    @property
-    def serves_http(self) -> bool:
-        return self.plain_http or (self.protocol == "HTTPS" and self.terminates)
-
-    @property
-    def hosts(self) -> list[str]:
-        """Without the namespaces that may stand before them."""
-        return [host.partition("/")[2] or host for host in self.spec.get("hosts") or ()]
-
-    def admits(self, config: Config, host: str) -> str:
-        """The host under which this server offers a VirtualService's host; empty when it does not."""
-        namespace = config["metadata"].get("namespace", "")
-        for pattern in self.spec.get("hosts") or ():
-            where, slash, name = pattern.partition("/")
-            if slash and where not in ("*", namespace) and not (where == "." and namespace == self.namespace):
-                continue
-            name = str(name if slash else pattern)
-            if matches(name, host):
-                return host
-            if matches(host, name):
-                return name
-        return ""
 
 
 def gateway(context: ClusterContext) -> tuple[list[dict[str, Any]], list[Cluster]]:
     side = _Gateway(context)
     return side.listeners(), side.clusters()
-
-
-def servers_of(world: World, proxy: Workload) -> list[Server]:
-    """What the Gateways that select this workload declare, oldest Gateway first."""
-    found = []
-    for config in world.of("Gateway"):
-        spec, meta = config.get("spec") or {}, config["metadata"]
-        selector = spec.get("selector") or {}
-        if all(proxy.labels.get(key) == value for key, value in selector.items()):
-            name = f"{meta.get('namespace', '')}/{meta['name']}"
-            found += [Server(name, server) for server in spec.get("servers") or ()]
-    return found
-
-
-def bound_to(config: Config, gateway_name: str) -> bool:
-    """Whether a VirtualService lists this gateway, by `namespace/name` or, in its own namespace, by name."""
-    namespace = config["metadata"].get("namespace", "")
-    listed = (config.get("spec") or {}).get("gateways") or ()
-    return any((entry if "/" in entry else f"{namespace}/{entry}") == gateway_name for entry in listed)
 
 
 class _Gateway:
@@ -125,15 +55,14 @@ class _Gateway:
             if visible(s.export_to, s.namespace, self._proxy.namespace)
         }
         self._used: dict[str, Service] = {}
+        self._untouched: dict[str, tuple[Service, ServicePort, str, Rule | None]] = {}
+        """Clusters that pass the mesh's own TLS on."""
 
     # listeners
 
     def listeners(self) -> list[dict[str, Any]]:
-        by_port: dict[int, list[Server]] = {}
-        for server in self._servers:
-            by_port.setdefault(self._target(server.port), []).append(server)
         found = []
-        for port, servers in by_port.items():
+        for port, servers in merged(self._servers, self._target).items():
             chains = self._chains(port, servers)
             if chains:
                 found.append(self._listener(port, chains, any(not s.plain_http for s in servers)))
@@ -156,7 +85,7 @@ class _Gateway:
             "address": {"socket_address": {"address": address, "port_value": real}},
             "traffic_direction": "OUTBOUND",
             "listener_filters": [listener_filter("tls_inspector")] if tls else [],
-            "listener_filters_timeout": "5s",
+            "listener_filters_timeout": self._world.mesh.detection_timeout,
             "continue_on_listener_filters_timeout": True,
             "filter_chains": chains,
             "access_log": connection_log({"proxy": self._proxy.key, "direction": "gateway", "port": str(port)}),
@@ -166,18 +95,17 @@ class _Gateway:
         chains: list[Chain] = []
         plain = [server for server in servers if server.plain_http]
         if plain:
-            chains.append({"name": f"http.{port}", "filters": self._http(f"http.{plain[0].port}", plain)})
-        taken: set[str] = set()
+            chains.append({"name": f"http.{port}", "filters": self._http(f"http.{port}", plain)})
+        passing: set[str] = set()
         for server in servers:
             if server.plain_http:
                 continue
-            names = [name for name in dict.fromkeys(server.hosts) if name not in taken]
             if server.terminates:
-                taken.update(names)
-                if names:
-                    chains += self._terminating(server, names)
-            elif server.protocol in ("TLS", "HTTPS"):
-                chains += self._passing(server, taken)
+                chains += self._terminating(server)
+            elif server.mode == "AUTO_PASSTHROUGH" and server.secure:
+                chains += self._by_cluster(server)
+            elif server.secure:
+                chains += self._passing(server, passing)
             else:
                 chains += self._tcp(server)
         return chains
@@ -186,18 +114,18 @@ class _Gateway:
         wanted = [name for name in names if name != "*"]
         return {"server_names": wanted} if wanted and "*" not in names else {}
 
-    def _terminating(self, server: Server, names: list[str]) -> list[Chain]:
+    def _terminating(self, server: Server) -> list[Chain]:
         socket = self._tls(server)
         if socket is None:
             return []
-        label = f"https.{server.port}.{server.spec['port'].get('name', '')}.{server.gateway.replace('/', '.')}"
+        label = server.route_name
         filters = self._http(label, [server]) if server.serves_http else self._tcp_filters(server)
         if not filters:
             return []
         return [
             {
                 "name": label,
-                "filter_chain_match": self._match(names),
+                "filter_chain_match": self._match(list(dict.fromkeys(server.hosts))),
                 "filters": filters,
                 "transport_socket": socket,
             }
@@ -206,31 +134,39 @@ class _Gateway:
     def _tls(self, server: Server) -> dict[str, Any] | None:
         """None while the credential is missing or unusable: the listener then has no answer to a handshake."""
         tls = server.tls
-        name = tls.get("credentialName") or next(iter(tls.get("credentialNames") or ()), "")
-        secret = self._world.secrets.get((self._proxy.namespace, name), {})
-        certificate = secret.get("tls.crt") or secret.get("cert")
-        key = secret.get("tls.key") or secret.get("key")
-        if not certificate or not key:
-            return None
         alpn = ["h2", "http/1.1"] if server.serves_http else ["istio"]
+        if server.mode == "ISTIO_MUTUAL":
+            return mesh_server_tls(self._context.identity, alpn)
+        names = [*([tls["credentialName"]] if tls.get("credentialName") else []), *(tls.get("credentialNames") or ())]
+        certificates = [found for name in names if (found := self._certificate(name))]
+        if not names or len(certificates) < len(names):
+            return None
         common: dict[str, Any] = {
             "alpn_protocols": alpn,
             "tls_params": _tls_params(tls),
-            "tls_certificates": [{"certificate_chain": _inline(certificate), "private_key": _inline(key)}],
+            "tls_certificates": certificates,
         }
         if server.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
-            beside = self._world.secrets.get((self._proxy.namespace, f"{name}-cacert"), {})
-            authority = secret.get("ca.crt") or secret.get("cacert") or beside.get("ca.crt") or beside.get("cacert")
+            authority = self._authority(str(tls.get("caCertCredentialName") or ""), names[0])
             if not authority:
                 return None
-            common["validation_context"] = {"trusted_ca": _inline(authority)}
-            if tls.get("subjectAltNames"):
-                common["validation_context"]["match_typed_subject_alt_names"] = [
-                    {"san_type": kind, "matcher": {"exact": san}}
-                    for san in tls["subjectAltNames"]
-                    for kind in ("DNS", "URI")
-                ]
+            common["validation_context"] = _validation(tls, authority)
         return server_tls(common, require_client=server.mode == "MUTUAL")
+
+    def _certificate(self, name: str) -> dict[str, Any] | None:
+        secret = self._world.secrets.get((self._proxy.namespace, name), {})
+        certificate, key = secret.get("tls.crt") or secret.get("cert"), secret.get("tls.key") or secret.get("key")
+        if not certificate or not key:
+            return None
+        return {"certificate_chain": _inline(certificate), "private_key": _inline(key)}
+
+    def _authority(self, stated: str, name: str) -> bytes | None:
+        """Who signs clients' certificates: a secret of its own, else beside the server's certificate."""
+        for secret_name in (stated,) if stated else (name, f"{name}-cacert"):
+            secret = self._world.secrets.get((self._proxy.namespace, secret_name), {})
+            if found := secret.get("ca.crt") or secret.get("cacert"):
+                return found
+        return None
 
     # HTTP
 
@@ -239,13 +175,15 @@ class _Gateway:
         rbac = rbac_filters(
             policies, "http", trust_domain=self._world.mesh.trust_domain, addresses=self._context.addresses
         )
-        jwt = jwt_filter(requests_for(self._world, self._proxy))
+        # Routes may ask for claims, so they are chosen again once a token has been read.
+        jwt = jwt_filter(requests_for(self._world, self._proxy), clear_routes=True)
         extra = {
             "use_remote_address": True,
+            "xff_num_trusted_hops": trusted_proxies(self._world, self._proxy),
             "forward_client_cert_details": "SANITIZE_SET",
             "set_current_client_cert_details": {"subject": True, "cert": True, "dns": True, "uri": True},
         }
-        log = {"proxy": self._proxy.key, "direction": "gateway", "port": str(servers[0].port)}
+        log = self._log(servers[0])
         config = self._route_config(name, servers)
         return [http_manager(f"outbound_{name}", config, [*([jwt] if jwt else []), *rbac], log, **extra)]
 
@@ -261,7 +199,7 @@ class _Gateway:
                 found = self._routes(config, server)
                 for host in (config.get("spec") or {}).get("hosts") or ():
                     full = full_name(host, config["metadata"].get("namespace", ""))
-                    if found and (offered := server.admits(config, full)):
+                    for offered in server.admits(config, full) if found else ():
                         known = table.setdefault(offered, [])
                         known += [route for route in found if route not in known]
         for host in redirects:
@@ -289,11 +227,6 @@ class _Gateway:
 
     def _routes(self, config: Config, server: Server) -> list[Route]:
         spec, meta = config.get("spec") or {}, config["metadata"]
-        hashed = {}
-        for host, service in self._services.items():
-            rule = self._rule(service)
-            if rule and (policy := hash_policy(rule.policy)):
-                hashed[host] = policy
         scope = Scope(
             namespace=meta.get("namespace", ""),
             gateway=server.gateway,
@@ -301,8 +234,9 @@ class _Gateway:
             proxy_namespace=self._proxy.namespace,
             proxy_labels=self._proxy.labels,
             cluster=lambda host, number, subset: self._cluster(host, number, subset, server.port),
+            tls=bool(server.tls),
             name=meta["name"],
-            hash_policy=hashed,
+            hashing=self._hashing,
         )
         entries = enumerate(spec.get("http") or ())
         return [route for number, entry in entries for route in routes(entry, scope, number)]
@@ -310,18 +244,36 @@ class _Gateway:
     # TLS and TCP
 
     def _passing(self, server: Server, taken: set[str]) -> list[Chain]:
-        """TLS goes through untouched, to where its SNI says."""
-        chains = []
+        """TLS goes through untouched, to where its SNI says; of two that want the same name the first stays."""
+        chains: list[Chain] = []
         for config, entry in self._entries(server, "tls"):
             for match in entry.get("match") or ():
-                if not _applies(match, server, config):
+                names = list(match.get("sniHosts") or ())
+                if not _applies(match, server, config) or not names or taken & set(names):
                     continue
-                names = [n for n in match.get("sniHosts") or () if n not in taken and server.admits(config, n)]
                 taken.update(names)
-                if names:
-                    filters = [self._routed(entry, config, server)]
-                    chain: Chain = {"name": f"tls.{server.port}.{names[0]}", "filter_chain_match": self._match(names)}
-                    chains.append({**chain, "filters": filters})
+                filters = [*self._tcp_rbac(), self._routed(entry, config, server)]
+                name = f"tls.{server.port}.{names[0]}"
+                chains.append({"name": name, "filter_chain_match": self._match(names), "filters": filters})
+        return chains
+
+    def _by_cluster(self, server: Server) -> list[Chain]:
+        """The mesh's own TLS to where its SNI says, which names a cluster (`outbound_.8000_._.host`)."""
+        chains: list[Chain] = []
+        for service in self._services.values():
+            if service.location == "MESH_EXTERNAL" and service.external:
+                continue
+            if not any(matches(pattern, service.host) for pattern in server.hosts):
+                continue
+            rule = self._rule(service)
+            for port in service.ports:
+                for subset in ("", *(rule.subsets if rule else ())):
+                    sni = f"outbound_.{port.port}_.{subset}_.{service.host}"
+                    cluster = cluster_name(self._proxy, service.host, port.port, subset, "outbound-sni")
+                    self._untouched[cluster] = (service, port, subset, rule)
+                    match = {"server_names": [sni], "application_protocols": MESH_ALPN_ACCEPTED}
+                    filters = [tcp_proxy(sni, cluster, self._log(server))]
+                    chains.append({"name": sni, "filter_chain_match": match, "filters": filters})
         return chains
 
     def _tcp(self, server: Server) -> list[Chain]:
@@ -332,11 +284,16 @@ class _Gateway:
         for config, entry in self._entries(server, "tcp"):
             wanted = entry.get("match") or [{}]
             if any(_applies(match, server, config) for match in wanted):
-                policies = policies_for(self._world, self._proxy)
-                domain = self._world.mesh.trust_domain
-                rbac = rbac_filters(policies, "tcp", trust_domain=domain, addresses=self._context.addresses)
-                return [*rbac, self._routed(entry, config, server)]
+                return [*self._tcp_rbac(), self._routed(entry, config, server)]
         return []
+
+    def _tcp_rbac(self) -> list[Filter]:
+        policies = policies_for(self._world, self._proxy)
+        domain = self._world.mesh.trust_domain
+        return rbac_filters(policies, "tcp", trust_domain=domain, addresses=self._context.addresses)
+
+    def _log(self, server: Server) -> dict[str, str]:
+        return {"proxy": self._proxy.key, "direction": "gateway", "port": str(server.port)}
 
     def _entries(self, server: Server, kind: str) -> list[tuple[Config, dict[str, Any]]]:
         return [
@@ -348,7 +305,7 @@ class _Gateway:
         ]
 
     def _routed(self, entry: dict[str, Any], config: Config, server: Server) -> Filter:
-        log = {"proxy": self._proxy.key, "direction": "gateway", "port": str(server.port)}
+        log = self._log(server)
         clusters: list[dict[str, Any]] = []
         for route in entry.get("route") or ():
             destination = route.get("destination") or {}
@@ -376,6 +333,11 @@ class _Gateway:
     def _rule(self, service: Service) -> Rule | None:
         return rule_for(self._world, self._proxy, service)
 
+    def _hashing(self, host: str, port: int | None, subset: str) -> list[dict[str, Any]]:
+        service = self._services.get(host)
+        rule = self._rule(service) if service else None
+        return rule.hash_policy(port, subset) if rule else []
+
     def clusters(self) -> list[Cluster]:
         """Of the services that routes lead to; `listeners` has found them."""
         return [
@@ -384,6 +346,9 @@ class _Gateway:
             for port in service.ports
             if port.protocol == "TCP"
             for cluster in outbound_clusters(self._context, service, port, self._rule(service))
+        ] + [
+            passing_cluster(self._context, service, port, rule, subset, name)
+            for name, (service, port, subset, rule) in self._untouched.items()
         ]
 
 
@@ -397,12 +362,29 @@ def _applies(match: dict[str, Any], server: Server, config: Config) -> bool:
 
 def _catch_all_last(found: list[Route]) -> list[Route]:
     """Routes of several VirtualServices for one host: those that match everything come after all others."""
+    return sorted(found, key=lambda route: catches_all(route["match"]))
 
-    def catches_all(route: Route) -> bool:
-        match = route["match"]
-        return match.get("prefix") == "/" and not match.get("headers") and not match.get("query_parameters")
 
-    return [*(r for r in found if not catches_all(r)), *(r for r in found if catches_all(r))]
+def _validation(tls: dict[str, Any], authority: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = {"trusted_ca": _inline(authority)}
+    if tls.get("subjectAltNames"):
+        found["match_typed_subject_alt_names"] = [
+            {"san_type": kind, "matcher": {"exact": san}} for san in tls["subjectAltNames"] for kind in ("DNS", "URI")
+        ]
+    for key, target in (("verifyCertificateSpki", "spki"), ("verifyCertificateHash", "hash")):
+        if tls.get(key):
+            found[f"verify_certificate_{target}"] = list(tls[key])
+    return found
+
+
+def trusted_proxies(world: World, proxy: Workload) -> int:
+    """`gatewayTopology.numTrustedProxies` of the pod's own `proxy.istio.io/config`, else of the mesh's."""
+    try:
+        own = yaml.safe_load(proxy.annotations.get("proxy.istio.io/config", "")) or {}
+        stated = (own.get("gatewayTopology") or {}).get("numTrustedProxies")
+        return world.mesh.trusted_proxies if stated is None else int(stated)
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+        return world.mesh.trusted_proxies
 
 
 def _tls_params(tls: dict[str, Any]) -> dict[str, Any]:

@@ -5,26 +5,30 @@ Source: pilot/pkg/networking/core/route/route.go and the VirtualService referenc
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from labrunner.sandbox.mesh.traffic.durations import envoy_duration
 from labrunner.sandbox.mesh.traffic.hosts import full_name
+from labrunner.sandbox.mesh.traffic.route_filters import fraction, route_filters
+from labrunner.sandbox.mesh.traffic.route_match import catches_all, route_match
 
 Route = dict[str, Any]
 
 OWN_METADATA = "labrunner"
 """Metadata that istiod does not write; dumps leave it out."""
 DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled"
-_TYPE = "type.googleapis.com/envoy.extensions.filters.http"
 
 
 class Clusters(Protocol):
     """Names the cluster of a destination, as this proxy knows it."""
 
     def __call__(self, host: str, port: int | None, subset: str) -> str: ...
+
+
+Hashing = Callable[[str, int | None, str], list[dict[str, Any]]]
+"""(host, port, subset) of a destination -> what consistent hashing looks at; empty without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +43,22 @@ class Scope:
     proxy_namespace: str
     proxy_labels: Mapping[str, str]
     cluster: Clusters
+    tls: bool = False
+    """The listener terminates TLS."""
     name: str = ""
     """Of the VirtualService, for route names."""
-    hash_policy: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """By destination host: what consistent hashing looks at."""
+    hashing: Hashing = lambda host, port, subset: []
 
 
 def routes(entry: dict[str, Any], scope: Scope, number: int = 0) -> list[Route]:
     """Empty when none of its matches can apply to this proxy. `number`: the entry's place in the VirtualService."""
-    matches = entry.get("match") or [None]
-    found = []
+    matches: list[dict[str, Any] | None] = entry.get("match") or [None]
+    found: list[Route] = []
     for index, match in enumerate(matches):
         if match is None or _applies(match, scope):
             place = f"http[{number}]" + ("" if match is None else f".match[{index}]")
             found.append({**_route(entry, match or {}, scope), "metadata": _origin(scope, place)})
-            if match is None or _catches_all(match):
+            if catches_all(found[-1]["match"]):
                 break
     return found
 
@@ -109,28 +114,19 @@ _PREVIOUS_HOSTS = {
 
 
 def _applies(match: dict[str, Any], scope: Scope) -> bool:
-    if match.get("gateways") and scope.gateway not in _gateways(match["gateways"], scope.namespace):
-        return False
     if match.get("port") and int(match["port"]) != scope.port:
         return False
-    if scope.gateway != "mesh":
-        return True
-    if match.get("sourceNamespace") and match["sourceNamespace"] != scope.proxy_namespace:
-        return False
+    if match.get("gateways"):
+        # Gateways named in a match take the place of what it says of the source.
+        return scope.gateway in _gateways(match["gateways"], scope.namespace)
     wanted = match.get("sourceLabels") or {}
-    return all(scope.proxy_labels.get(key) == value for key, value in wanted.items())
+    if any(scope.proxy_labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return match.get("sourceNamespace") in (None, "", scope.proxy_namespace)
 
 
 def _gateways(names: list[str], namespace: str) -> set[str]:
     return {name if name == "mesh" or "/" in name else f"{namespace}/{name}" for name in names}
-
-
-def _catches_all(match: dict[str, Any]) -> bool:
-    """Nothing after such a match can be reached."""
-    uri = match.get("uri") or {}
-    everything = not uri or uri.get("prefix") == "/" or uri.get("regex") == ".*"
-    narrowing = ("headers", "withoutHeaders", "queryParams", "method", "scheme", "authority")
-    return everything and not any(match.get(key) for key in narrowing)
 
 
 def _origin(scope: Scope, place: str) -> dict[str, Any]:
@@ -141,69 +137,24 @@ def _origin(scope: Scope, place: str) -> dict[str, Any]:
 
 def _route(entry: dict[str, Any], match: dict[str, Any], scope: Scope) -> Route:
     name = ".".join(filter(None, (entry.get("name", ""), match.get("name", "")))) or scope.name
-    route: Route = {"name": name, "match": _match(match)}
+    route: Route = {"name": name, "match": route_match(match)}
     if redirect := entry.get("redirect"):
-        route["redirect"] = _redirect(redirect, match, scope.port)
+        route["redirect"] = _redirect(redirect, scope.port, tls=scope.tls)
     elif response := entry.get("directResponse"):
         route["direct_response"] = _direct_response(response)
     else:
-        route["route"] = _action(entry, match, scope)
+        route["route"] = _action(entry, scope)
         _weigh(route["route"], entry, scope)
     _apply_headers(route, entry.get("headers") or {})
-    if filters := _per_filter(entry, scope):
+    destinations: list[dict[str, Any]] = entry.get("route") or []
+    if "route" in route and len(destinations) == 1:
+        _apply_headers(route, destinations[0].get("headers") or {})
+    if filters := route_filters(entry):
         route["typed_per_filter_config"] = filters
     return route
 
 
-def _match(match: dict[str, Any]) -> dict[str, Any]:
-    uri = match.get("uri") or {}
-    found: dict[str, Any]
-    if "exact" in uri:
-        found = {"path": uri["exact"]}
-    elif "prefix" in uri:
-        found = {"prefix": uri["prefix"]}
-    elif "regex" in uri:
-        found = {"safe_regex": {"regex": uri["regex"]}}
-    else:
-        found = {"prefix": "/"}
-    if match.get("ignoreUriCase"):
-        found["case_sensitive"] = False
-    headers = [_header(name, value or {}) for name, value in (match.get("headers") or {}).items()]
-    for name, value in (match.get("withoutHeaders") or {}).items():
-        headers.append(_header(name, value or {}) | {"invert_match": True, "treat_missing_header_as_empty": True})
-    for pseudo, key in ((":method", "method"), (":authority", "authority"), (":scheme", "scheme")):
-        if match.get(key):
-            headers.append(_header(pseudo, match[key]))
-    if headers:
-        found["headers"] = [_without_presence_default(header) for header in headers]
-    parameters = [
-        {"name": name, **({"string_match": _string(value)} if value else {"present_match": True})}
-        for name, value in (match.get("queryParams") or {}).items()
-    ]
-    if parameters:
-        found["query_parameters"] = parameters
-    return found
-
-
-def _header(name: str, value: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "string_match": _string(value)} if value else {"name": name, "present_match": True}
-
-
-def _without_presence_default(header: dict[str, Any]) -> dict[str, Any]:
-    if header.get("present_match"):
-        header.pop("treat_missing_header_as_empty", None)
-    return header
-
-
-def _string(value: dict[str, Any]) -> dict[str, Any]:
-    if "exact" in value:
-        return {"exact": value["exact"]}
-    if "prefix" in value:
-        return {"prefix": value["prefix"]}
-    return {"safe_regex": {"regex": value.get("regex", ".*")}}
-
-
-def _redirect(redirect: dict[str, Any], match: dict[str, Any], port: int) -> dict[str, Any]:
+def _redirect(redirect: dict[str, Any], port: int, *, tls: bool) -> dict[str, Any]:
     codes = {
         301: "MOVED_PERMANENTLY", 302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT", 308: "PERMANENT_REDIRECT",
     }  # fmt: skip
@@ -211,17 +162,13 @@ def _redirect(redirect: dict[str, Any], match: dict[str, Any], port: int) -> dic
     if redirect.get("authority"):
         found["host_redirect"] = redirect["authority"]
     if path := redirect.get("uri"):
-        prefix = (match.get("uri") or {}).get("prefix")
-        if path.startswith("%PREFIX()%") and prefix:
-            found["prefix_rewrite"] = path.removeprefix("%PREFIX()%")
-        else:
-            found["path_redirect"] = path
+        found["path_redirect"] = path
     if redirect.get("scheme"):
         found["scheme_redirect"] = redirect["scheme"]
-    if redirect.get("port"):
-        found["port_redirect"] = int(redirect["port"])
-    elif redirect.get("derivePort") == "FROM_REQUEST_PORT":
-        found["port_redirect"] = port
+    chosen = int(redirect.get("port") or (port if redirect.get("derivePort") == "FROM_REQUEST_PORT" else 0))
+    usual = {"http": 80, "https": 443}.get(redirect.get("scheme") or ("https" if tls else "http"))
+    if chosen and chosen != usual:
+        found["port_redirect"] = chosen
     return found
 
 
@@ -235,35 +182,49 @@ def _direct_response(response: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _action(entry: dict[str, Any], match: dict[str, Any], scope: Scope) -> dict[str, Any]:
+def _action(entry: dict[str, Any], scope: Scope) -> dict[str, Any]:
     action: dict[str, Any] = {"timeout": envoy_duration(entry.get("timeout") or "0s")}
     if policy := retry_policy(entry.get("retries")):
         action["retry_policy"] = policy
     rewrite = entry.get("rewrite") or {}
-    if rewrite.get("uri"):
-        uri = match.get("uri") or {}
-        if "regex" in uri:
-            action["regex_rewrite"] = {"pattern": {"regex": uri["regex"]}, "substitution": rewrite["uri"]}
-        else:
-            action["prefix_rewrite"] = rewrite["uri"]
-    elif expression := rewrite.get("uriRegexRewrite"):
+    if expression := rewrite.get("uriRegexRewrite"):
         pattern = {"regex": expression.get("match", "")}
         action["regex_rewrite"] = {"pattern": pattern, "substitution": expression.get("rewrite", "")}
+    elif rewrite.get("uri"):
+        # After a regex match the whole path is what is replaced.
+        action["prefix_rewrite"] = rewrite["uri"]
     if rewrite.get("authority"):
         action["host_rewrite_literal"] = rewrite["authority"]
-        action["append_x_forwarded_host"] = True
-    mirrors = list(entry.get("mirrors") or ())
-    if entry.get("mirror"):
-        mirrors.append({"destination": entry["mirror"], "percentage": entry.get("mirrorPercentage") or {"value": 100}})
-    if mirrors:
-        action["request_mirror_policies"] = [
-            {
-                "cluster": _cluster(mirror["destination"], scope),
-                "runtime_fraction": {"default_value": fraction((mirror.get("percentage") or {}).get("value", 100))},
-            }
-            for mirror in mirrors
-        ]
+    if mirrors := [
+        {
+            "cluster": _cluster(mirror.get("destination") or {}, scope),
+            "runtime_fraction": {"default_value": fraction(share)},
+            "trace_sampled": False,
+        }
+        for mirror, share in _mirrors(entry)
+        if share > 0
+    ]:
+        action["request_mirror_policies"] = mirrors
     return action
+
+
+def _mirrors(entry: dict[str, Any]) -> list[tuple[dict[str, Any], float]]:
+    """Destinations of copies and the percentage of requests that are copied."""
+    found = []
+    if entry.get("mirror"):
+        share = entry.get("mirrorPercentage") or {"value": entry.get("mirrorPercent", 100)}
+        found.append(({"destination": entry["mirror"]}, float(share.get("value", 0))))
+    for mirror in entry.get("mirrors") or ():
+        share = mirror.get("percentage")
+        found.append((mirror, 100.0 if share is None else float(share.get("value", 0))))
+    return found
+
+
+def _hashing(route: dict[str, Any], scope: Scope) -> list[dict[str, Any]]:
+    destination = route.get("destination") or {}
+    port = (destination.get("port") or {}).get("number")
+    host = full_name(destination.get("host", ""), scope.namespace)
+    return scope.hashing(host, int(port) if port else None, destination.get("subset", ""))
 
 
 def _cluster(destination: dict[str, Any], scope: Scope) -> str:
@@ -276,11 +237,13 @@ def _weigh(action: dict[str, Any], entry: dict[str, Any], scope: Scope) -> None:
     destinations = list(entry.get("route") or ())
     if len(destinations) > 1:
         destinations = [d for d in destinations if int(d.get("weight", 0)) > 0] or destinations[:1]
-    for destination in destinations:
-        host = full_name((destination.get("destination") or {}).get("host", ""), scope.namespace)
-        if policy := scope.hash_policy.get(host):
-            action["hash_policy"] = policy
-    if len(destinations) == 1 and not destinations[0].get("headers"):
+    hashed = [one for destination in destinations for one in _hashing(destination, scope)]
+    if hashed:
+        action["hash_policy"] = hashed
+    if hashed and len(destinations) == 1:
+        # Consistent hashing has its own idea of the next host.
+        (action.get("retry_policy") or {}).pop("retry_host_predicate", None)
+    if len(entry.get("route") or ()) == 1:
         action["cluster"] = _cluster(destinations[0].get("destination") or {}, scope)
         return
     weighted = []
@@ -300,77 +263,22 @@ def _apply_headers(target: dict[str, Any], headers: dict[str, Any]) -> None:
         operations = headers.get(side) or {}
         changes = []
         for verb, action in (("set", "OVERWRITE_IF_EXISTS_OR_ADD"), ("add", "APPEND_IF_EXISTS_OR_ADD")):
-            for name, value in (operations.get(verb) or {}).items():
-                if side == "request" and name.lower() in ("host", ":authority"):
-                    target.get("route", target).setdefault("host_rewrite_literal", value)
-                    continue
-                changes.append({"header": {"key": name, "value": value}, "append_action": action})
+            for name, value in sorted((operations.get(verb) or {}).items()):
+                if name.lower() in ("host", ":authority") and side == "request":
+                    _rewrite_host(target, value)
+                elif not _is_internal(name):
+                    changes.append({"header": {"key": name, "value": value}, "append_action": action})
         if changes:
-            target[f"{side}_headers_to_add"] = changes
-        if operations.get("remove"):
-            target[f"{side}_headers_to_remove"] = list(operations["remove"])
+            target.setdefault(f"{side}_headers_to_add", []).extend(changes)
+        if removed := [name for name in operations.get("remove") or () if not _is_internal(name)]:
+            target.setdefault(f"{side}_headers_to_remove", []).extend(removed)
 
 
-def _per_filter(entry: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if cors := entry.get("corsPolicy"):
-        found["envoy.filters.http.cors"] = _cors(cors)
-    if fault := entry.get("fault"):
-        found["envoy.filters.http.fault"] = _fault(fault)
-    return found
+def _rewrite_host(target: dict[str, Any], value: str) -> None:
+    """The first to say it wins; redirects and direct responses have no authority to rewrite."""
+    if "redirect" not in target and "direct_response" not in target:
+        target.get("route", target).setdefault("host_rewrite_literal", value)
 
 
-def _cors(cors: dict[str, Any]) -> dict[str, Any]:
-    origins = [_string(origin) for origin in cors.get("allowOrigins") or ()]
-    origins += [{"exact": origin} if origin != "*" else {"safe_regex": {"regex": ".*"}}
-                for origin in cors.get("allowOrigin") or ()]  # fmt: skip
-    found: dict[str, Any] = {
-        "@type": f"{_TYPE}.cors.v3.CorsPolicy",
-        "allow_origin_string_match": origins,
-        "filter_enabled": {"default_value": {"numerator": 100}},
-    }
-    for key, target in (
-        ("allowMethods", "allow_methods"), ("allowHeaders", "allow_headers"), ("exposeHeaders", "expose_headers"),
-    ):  # fmt: skip
-        if cors.get(key):
-            found[target] = ",".join(cors[key])
-    if cors.get("maxAge"):
-        found["max_age"] = envoy_duration(cors["maxAge"]).removesuffix("s").partition(".")[0]
-    if "allowCredentials" in cors:
-        found["allow_credentials"] = bool(cors["allowCredentials"])
-    forward = cors.get("unmatchedPreflights") != "IGNORE"
-    found["forward_not_matching_preflights"] = forward
-    return found
-
-
-def _fault(fault: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"@type": f"{_TYPE}.fault.v3.HTTPFault"}
-    if delay := fault.get("delay"):
-        share = (delay.get("percentage") or {}).get("value", delay.get("percent", 100))
-        found["delay"] = {"fixed_delay": envoy_duration(delay["fixedDelay"]), "percentage": fraction(share)}
-    if abort := fault.get("abort"):
-        share = (abort.get("percentage") or {}).get("value", 100)
-        found["abort"] = {"percentage": fraction(share)}
-        if abort.get("httpStatus"):
-            found["abort"]["http_status"] = int(abort["httpStatus"])
-        elif abort.get("grpcStatus"):
-            found["abort"]["grpc_status"] = _GRPC.get(abort["grpcStatus"], 2)
-    return found
-
-
-def fraction(percent: float | int | str) -> dict[str, Any]:
-    """An Envoy FractionalPercent, to a ten-thousandth of a percent."""
-    return {"numerator": round(float(percent) * 10_000), "denominator": "MILLION"}
-
-
-_GRPC = {
-    name: number
-    for number, name in enumerate(
-        re.split(
-            r"\s+",
-            "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED"
-            " RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS"
-            " UNAUTHENTICATED",
-        )
-    )
-}
+def _is_internal(name: str) -> bool:
+    return name.startswith(":") or name.lower() == "host"

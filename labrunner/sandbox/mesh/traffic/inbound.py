@@ -7,7 +7,7 @@ Source: pilot/pkg/networking/core/listener_inbound.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from labrunner.sandbox.mesh.model import ServicePort, Workload, World
 from labrunner.sandbox.mesh.security.authorization import policies_for, rbac_filters
 from labrunner.sandbox.mesh.security.peer_authentication import Mode, peer_modes
 from labrunner.sandbox.mesh.security.request_authentication import jwt_filter, requests_for
-from labrunner.sandbox.mesh.traffic.cluster import Cluster, cluster_name
+from labrunner.sandbox.mesh.traffic.cluster import MESH_ALPN, Cluster, cluster_name
 from labrunner.sandbox.mesh.traffic.filter_chain import (
+    HTTP_ALPN_ACCEPTED,
     MESH_ALPN_ACCEPTED,
     Chain,
     Filter,
@@ -27,6 +28,7 @@ from labrunner.sandbox.mesh.traffic.filter_chain import (
     tcp_proxy,
 )
 from labrunner.sandbox.mesh.traffic.http_route import default_route
+from labrunner.sandbox.mesh.traffic.sidecar_scope import sidecar_for
 from labrunner.sandbox.workload.addresses import AddressPlan
 
 Listener = dict[str, Any]
@@ -43,25 +45,52 @@ class InboundContext:
     """Where the container itself listens: an Envoy `address`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """A port that the sidecar takes connections on. `app`: where its container listens; `kind`: http, tcp or auto."""
+
+    number: int
+    app: int
+    kind: str
+    service: int
+    """Of the Service in front of it, by which istiod names the route table's host."""
+
+
 def inbound(context: InboundContext) -> tuple[list[Listener], list[Cluster]]:
-    """Listeners and clusters for every port of the workload's containers."""
+    """Listeners and clusters for every port of the workload's containers, and of its Sidecar's `ingress`."""
     modes = peer_modes(context.world, context.proxy)
-    listeners, clusters = [], []
-    for port in context.proxy.app_ports:
-        listeners.append(_listener(context, port, modes.of(port)))
-        clusters.append(_cluster(context, port))
-    return listeners, clusters
+    ports = [_port(context, number) for number in context.proxy.app_ports]
+    stated = {port.number: port for port in _ingress(context)}
+    ports = [stated.pop(port.number, port) for port in ports] + list(stated.values())
+    listeners = [_listener(context, port, modes.of(port.number)) for port in ports]
+    return listeners, [_cluster(context, port) for port in ports]
 
 
-def protocol_of(world: World, workload: Workload, port: int) -> str:
-    """http, tcp or auto: what the Services that lead to this container port say of it."""
+def _port(context: InboundContext, number: int) -> _Port:
+    service = service_port_of(context.world, context.proxy, number)
+    return _Port(number, number, _inbound_kind(service) if service else "auto", service.port if service else number)
+
+
+def _ingress(context: InboundContext) -> Iterator[_Port]:
+    sidecar = sidecar_for(context.world, context.proxy)
+    for entry in ((sidecar or {}).get("spec") or {}).get("ingress") or ():
+        port = entry.get("port") or {}
+        number = int(port.get("number", 0))
+        where = str(entry.get("defaultEndpoint") or f"127.0.0.1:{number}").rpartition(":")[2]
+        if number and where.isdigit():
+            kind = ServicePort("", number, number, app_protocol=str(port.get("protocol", "")))
+            yield _Port(number, int(where), _inbound_kind(kind), number)
+
+
+def service_port_of(world: World, workload: Workload, port: int) -> ServicePort | None:
+    """The port of the oldest Service that leads to this container port."""
     for service in world.services:
         if service.namespace != workload.namespace:
             continue
         for service_port in service.ports:
             if any(e.workload is workload and e.port == port for e in service.endpoints.get(service_port.port, ())):
-                return _inbound_kind(service_port)
-    return "auto"
+                return service_port
+    return None
 
 
 def _inbound_kind(port: ServicePort) -> str:
@@ -70,74 +99,74 @@ def _inbound_kind(port: ServicePort) -> str:
     return "auto" if port.kind == "auto" else "tcp"
 
 
-def _listener(context: InboundContext, port: int, mode: Mode) -> Listener:
-    address, real = context.addresses.real(context.proxy.ip, port)
-    kind = protocol_of(context.world, context.proxy, port)
-    filters = [listener_filter("tls_inspector")]
-    if kind == "auto":
-        filters.append(listener_filter("http_inspector"))
+def _listener(context: InboundContext, port: _Port, mode: Mode) -> Listener:
+    address, real = context.addresses.real(context.proxy.ip, port.number)
+    # Inspectors wait for the client to speak first; where nothing needs telling apart they stay away.
+    inspectors = ["tls_inspector"] if mode != "DISABLE" else []
+    if port.kind == "auto" and mode != "STRICT":
+        inspectors.append("http_inspector")
     return {
-        "name": f"{context.proxy.key}/inbound|{port}",
+        "name": f"{context.proxy.key}/inbound|{port.number}",
         "address": {"socket_address": {"address": address, "port_value": real}},
         "traffic_direction": "INBOUND",
-        "listener_filters": filters,
-        "listener_filters_timeout": "5s",
+        "listener_filters": [listener_filter(name) for name in inspectors],
+        "listener_filters_timeout": context.world.mesh.detection_timeout,
         "continue_on_listener_filters_timeout": True,
-        "filter_chains": _chains(context, port, mode, kind),
-        "access_log": connection_log({"proxy": context.proxy.key, "direction": "inbound", "port": str(port)}),
+        "filter_chains": _chains(context, port, mode),
+        "access_log": connection_log({"proxy": context.proxy.key, "direction": "inbound", "port": str(port.number)}),
     }
 
 
-def _chains(context: InboundContext, port: int, mode: Mode, kind: str) -> list[Chain]:
+def _chains(context: InboundContext, port: _Port, mode: Mode) -> list[Chain]:
+    """As istiod's inbound filter chain match options, per mode and protocol."""
     http, tcp = _network_filters(context, port, http=True), _network_filters(context, port, http=False)
     chains: list[Chain] = []
 
-    def add(name: str, match: dict[str, Any], filters: list[Filter], tls: bool) -> None:
-        chain: Chain = {"name": name, "filter_chain_match": match, "filters": filters}
-        if tls:
-            chain["transport_socket"] = mesh_server_tls(
-                context.identity, ["h2", "http/1.1"] if filters is http else ["istio"]
-            )
-        chains.append(chain)
+    def add(transport: str, filters: list[Filter], alpn: list[str] | None = None) -> None:
+        match: dict[str, Any] = {"transport_protocol": transport}
+        if alpn:
+            match["application_protocols"] = alpn
+        chains.append({"name": f"0.0.0.0_{port.number}", "filter_chain_match": match, "filters": filters})
 
-    plain_http = {"transport_protocol": "raw_buffer", "application_protocols": ["http/1.1", "h2c"]}
-    primary = http if kind == "http" else tcp
+    def add_mesh(filters: list[Filter], alpn: list[str] | None = None) -> None:
+        add("tls", filters, alpn)
+        serves = ["h2", "http/1.1"] if filters is http else ["istio"]
+        chains[-1]["transport_socket"] = mesh_server_tls(context.identity, serves)
+
+    primary = http if port.kind == "http" else tcp
+    permissive = mode == "PERMISSIVE"
     if mode != "DISABLE":
-        match: dict[str, Any] = {"transport_protocol": "tls"}
-        if mode == "PERMISSIVE":
-            match["application_protocols"] = MESH_ALPN_ACCEPTED
-        if kind == "auto":
-            # Inside mesh TLS nothing can be sniffed; HTTP is what nearly every service without a named port speaks.
-            add(f"0.0.0.0_{port}", match, http, tls=True)
+        if port.kind == "auto":
+            add_mesh(http, HTTP_ALPN_ACCEPTED)
+            add_mesh(tcp, MESH_ALPN if permissive else None)
         else:
-            add(f"0.0.0.0_{port}", match, primary, tls=True)
-    if mode == "PERMISSIVE" or mode == "DISABLE":
-        if kind == "auto":
-            add(f"0.0.0.0_{port}", plain_http, http, tls=False)
-            add(f"0.0.0.0_{port}", {"transport_protocol": "raw_buffer"}, tcp, tls=False)
-        else:
-            add(f"0.0.0.0_{port}", {"transport_protocol": "raw_buffer"}, primary, tls=False)
+            add_mesh(primary, MESH_ALPN_ACCEPTED if permissive else None)
+    if mode != "STRICT":
+        if port.kind == "auto":
+            add("raw_buffer", http, ["http/1.0", "http/1.1", "h2c"])
+        add("raw_buffer", primary)
+    if permissive and port.kind != "http":
         # TLS that is the application's own business passes through as bytes.
-        add(f"0.0.0.0_{port}", {"transport_protocol": "tls"}, tcp, tls=False)
+        add("tls", tcp)
     return chains
 
 
-def _network_filters(context: InboundContext, port: int, *, http: bool) -> list[Filter]:
+def _network_filters(context: InboundContext, port: _Port, *, http: bool) -> list[Filter]:
     policies = policies_for(context.world, context.proxy)
     domain = context.world.mesh.trust_domain
-    cluster = cluster_name(context.proxy, "", port, direction="inbound")
-    log = {"proxy": context.proxy.key, "direction": "inbound", "port": str(port)}
+    cluster = cluster_name(context.proxy, "", port.number, direction="inbound")
+    log = {"proxy": context.proxy.key, "direction": "inbound", "port": str(port.number)}
     if not http:
         rbac = rbac_filters(policies, "tcp", trust_domain=domain, addresses=context.addresses)
-        return [*rbac, tcp_proxy(f"inbound|{port}||", cluster, log)]
+        return [*rbac, tcp_proxy(f"inbound|{port.number}||", cluster, log)]
     rbac = rbac_filters(policies, "http", trust_domain=domain, addresses=context.addresses)
     jwt = jwt_filter(requests_for(context.world, context.proxy))
     routes = {
-        "name": f"inbound|{port}||",
+        "name": f"inbound|{port.number}||",
         "validate_clusters": False,
         "virtual_hosts": [
             {
-                "name": f"inbound|http|{port}",
+                "name": f"inbound|http|{port.service}",
                 "domains": ["*"],
                 "routes": [{**default_route(cluster), "route": {"cluster": cluster, "timeout": "0s"}}],
             }
@@ -148,15 +177,15 @@ def _network_filters(context: InboundContext, port: int, *, http: bool) -> list[
         "set_current_client_cert_details": {"subject": True, "dns": True, "uri": True},
         "use_remote_address": False,
     }
-    return [http_manager(f"inbound_0.0.0.0_{port}", routes, [*([jwt] if jwt else []), *rbac], log, **extra)]
+    return [http_manager(f"inbound_0.0.0.0_{port.number}", routes, [*([jwt] if jwt else []), *rbac], log, **extra)]
 
 
-def _cluster(context: InboundContext, port: int) -> Cluster:
-    name = cluster_name(context.proxy, "", port, direction="inbound")
-    endpoint = {"endpoint": {"address": context.app_address(context.proxy, port)}}
+def _cluster(context: InboundContext, port: _Port) -> Cluster:
+    name = cluster_name(context.proxy, "", port.number, direction="inbound")
+    endpoint = {"endpoint": {"address": context.app_address(context.proxy, port.app)}}
     return {
         "name": name,
-        "alt_stat_name": f"{context.proxy.key};inbound|{port}||",
+        "alt_stat_name": f"{context.proxy.key};inbound|{port.number}||",
         "type": "STATIC",
         "connect_timeout": "10s",
         "circuit_breakers": {

@@ -13,10 +13,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labrunner.sandbox.mesh.model import Config, Service, ServicePort
-from labrunner.sandbox.mesh.traffic.cluster import Cluster, ClusterContext, cluster_name, outbound_clusters, wire
-from labrunner.sandbox.mesh.traffic.destination_rule import Rule, hash_policy, rule_for
-from labrunner.sandbox.mesh.traffic.filter_chain import Chain, Filter, http_manager, listener_filter, tcp_proxy
-from labrunner.sandbox.mesh.traffic.hosts import DOMAIN, domains, full_name, matches, specificity
+from labrunner.sandbox.mesh.traffic.cluster import (
+    MESH_ALPN,
+    Cluster,
+    ClusterContext,
+    cluster_name,
+    outbound_clusters,
+    wire,
+)
+from labrunner.sandbox.mesh.traffic.destination_rule import Rule, rule_for
+from labrunner.sandbox.mesh.traffic.filter_chain import (
+    Chain,
+    Filter,
+    http_manager,
+    listener_filter,
+    offer_alpn,
+    tcp_proxy,
+)
+from labrunner.sandbox.mesh.traffic.hosts import domains, full_name, matches, specificity
 from labrunner.sandbox.mesh.traffic.http_route import Route, Scope, default_route, routes
 from labrunner.sandbox.mesh.traffic.sidecar_scope import SidecarScope, scope_for
 from labrunner.sandbox.workload.addresses import real_port
@@ -97,7 +111,7 @@ class _Outbound:
                 listener_filter("proxy_protocol"),
                 *(self._inspector(name) for name in ("tls_inspector", "http_inspector")),
             ],
-            "listener_filters_timeout": "5s",
+            "listener_filters_timeout": self._context.world.mesh.detection_timeout,
             "continue_on_listener_filters_timeout": True,
             "filter_chains": self._chains(),
             "default_filter_chain": {
@@ -154,31 +168,57 @@ class _Outbound:
 
     def _opaque(self, chains: _Chains, service: Service, port: ServicePort) -> None:
         """TCP and TLS, with the `tls` and `tcp` routes of VirtualServices."""
-        where = self._places(service, port)
         name = f"{service.host}_{port.port}"
-        config = self._virtual_service(service.host)
-        spec = (config or {}).get("spec") or {}
-        namespace = (config or {"metadata": {}})["metadata"].get("namespace", "")
-        for place in where:
-            for entry in spec.get("tls") or ():
-                for match in entry.get("match") or ():
-                    if not self._matches_port(match, port.port):
-                        continue
-                    names = {"server_names": list(match.get("sniHosts") or ())}
-                    chains.add(name, {**place, **names}, [self._routed(entry, namespace, port.port)])
-            tcp = next((e for e in spec.get("tcp") or () if self._tcp_applies(e, port.port)), None)
-            plain = (
-                self._routed(tcp, namespace, port.port)
-                if tcp
-                else self._tcp(f"outbound|{port.port}||{service.host}", self._cluster(service.host, port.port, "", 0),
-                               port.port)
-            )  # fmt: skip
-            by_name = port.kind in ("tls", "https") and service.external
-            if by_name and (not service.addresses or service.host.startswith("*")):
-                chains.add(name, {**place, "server_names": [service.host]}, [plain])
+        configs = self._virtual_services(service.host)
+        plain = self._tcp(
+            f"outbound|{port.port}||{service.host}", self._cluster(service.host, port.port, "", 0), port.port
+        )
+        for place in self._places(service, port):
+            if port.kind in ("tls", "https"):
+                self._by_server_name(chains, name, place, service, port, configs, plain)
                 continue
-            chains.add(name, place, [plain])
-            chains.add(name, {**place, "transport_protocol": "raw_buffer"}, [plain])
+            filters = [self._tcp_route(configs, port.port) or plain]
+            if port.kind == "auto":
+                # The server takes what comes here for bytes, not for HTTP.
+                filters.insert(0, offer_alpn(MESH_ALPN))
+            chains.add(name, place, filters)
+            chains.add(name, {**place, "transport_protocol": "raw_buffer"}, filters)
+
+    def _by_server_name(
+        self,
+        chains: _Chains,
+        name: str,
+        place: dict[str, Any],
+        service: Service,
+        port: ServicePort,
+        configs: Sequence[Config],
+        plain: Filter,
+    ) -> None:
+        """TLS: where VirtualServices route by server name, other names lead nowhere."""
+        matched = False
+        for config in configs:
+            namespace = config["metadata"].get("namespace", "")
+            for entry in (config.get("spec") or {}).get("tls") or ():
+                for match in entry.get("match") or ():
+                    if self._matches_port(match, port.port):
+                        names = {"server_names": list(match.get("sniHosts") or ())}
+                        chains.add(name, {**place, **names}, [self._routed(entry, namespace, port.port)])
+                        matched = True
+        if matched:
+            return
+        if service.external and (not service.addresses or service.host.startswith("*")):
+            chains.add(name, {**place, "server_names": [service.host]}, [plain])
+            return
+        chains.add(name, place, [plain])
+        chains.add(name, {**place, "transport_protocol": "raw_buffer"}, [plain])
+
+    def _tcp_route(self, configs: Sequence[Config], port: int) -> Filter | None:
+        for config in configs:
+            namespace = config["metadata"].get("namespace", "")
+            for entry in (config.get("spec") or {}).get("tcp") or ():
+                if self._tcp_applies(entry, port):
+                    return self._routed(entry, namespace, port)
+        return None
 
     def _places(self, service: Service, port: ServicePort) -> list[dict[str, Any]]:
         if service.headless:
@@ -228,20 +268,19 @@ class _Outbound:
         return {"proxy": self._proxy.key, "direction": "outbound", "port": str(port)}
 
     def _http(self, name: str, route_config: dict[str, Any], port: int) -> Filter:
-        extra = {"use_remote_address": False, "forward_client_cert_details": "SANITIZE"}
+        extra = {"use_remote_address": False, "forward_client_cert_details": "SANITIZE", "server_name": "envoy"}
         return http_manager(f"outbound_{name}", route_config, [], self._log(port), **extra)
 
     # routes
 
-    def _virtual_service(self, host: str) -> Config | None:
-        """The one whose host names this one most closely; of equals the oldest."""
-        best: tuple[tuple[int, int], int] | None = None
-        found = None
+    def _virtual_services(self, host: str) -> list[Config]:
+        """Those with a host that names this one, the closest first; of equals the oldest."""
+        found = []
         for index, config in enumerate(self._scope.virtual_services):
-            for pattern in self._hosts(config):
-                if matches(pattern, host) and (best is None or (specificity(pattern), index) < best):
-                    best, found = (specificity(pattern), index), config
-        return found
+            ranks = [specificity(pattern) for pattern in self._hosts(config) if matches(pattern, host)]
+            if ranks:
+                found.append((min(ranks), index, config))
+        return [config for _, _, config in sorted(found, key=lambda one: one[:2])]
 
     def _route_config(self, name: str, port: int, only: Service | None) -> dict[str, Any]:
         """`only`: the route table of one service's port, where nothing else can be meant."""
@@ -256,8 +295,9 @@ class _Outbound:
 
         here = [only] if only else [s for s in self._scope.services if self._on_http_port(s, port)]
         for service in here:
-            config = self._virtual_service(service.host)
-            found = self._routes(config, port, service) if config else self._default(service.host, port)
+            # A VirtualService none of whose routes is for this proxy leaves the service as it is.
+            routed = (self._routes(config, port) for config in self._virtual_services(service.host))
+            found = next((routes for routes in routed if routes), None) or self._default(service.host, port)
             add(f"{service.host}:{port}", self._domains(service, port), found)
         if only is None:
             for config in self._scope.virtual_services:
@@ -284,16 +324,12 @@ class _Outbound:
     def _default(self, host: str, port: int) -> list[Route]:
         rule = self._rules.get(host)
         route = default_route(self._cluster(host, port, "", port))
-        if rule and (hashed := hash_policy(rule.policy_of(port))):
+        if rule and (hashed := rule.hash_policy(port)):
             route["route"]["hash_policy"] = hashed
         return [route]
 
-    def _routes(self, config: Config, port: int, service: Service | None) -> list[Route]:
+    def _routes(self, config: Config, port: int) -> list[Route]:
         spec, meta = config.get("spec") or {}, config["metadata"]
-        hashed = {}
-        for host, rule in self._rules.items():
-            if rule and (policy := hash_policy(rule.policy_of(port))):
-                hashed[host] = policy
         scope = Scope(
             namespace=meta.get("namespace", ""),
             gateway="mesh",
@@ -302,20 +338,27 @@ class _Outbound:
             proxy_labels=self._proxy.labels,
             cluster=lambda host, number, subset: self._cluster(host, number, subset, port),
             name=meta["name"],
-            hash_policy=hashed,
+            hashing=self._hashing,
         )
-        if not spec.get("http"):
-            return self._default(service.host, port) if service else []
-        return [route for number, entry in enumerate(spec["http"]) for route in routes(entry, scope, number)]
+        entries = enumerate(spec.get("http") or ())
+        return [route for number, entry in entries for route in routes(entry, scope, number)]
+
+    def _hashing(self, host: str, port: int | None, subset: str) -> list[dict[str, Any]]:
+        rule = self._rules.get(host)
+        return rule.hash_policy(port, subset) if rule else []
 
     def _unknown_hosts(self, config: Config, port: int, here: Sequence[Service], add: Any) -> None:
-        """Hosts that no service of this port has: istiod gives them a virtual host on port 80, and wildcards."""
-        known = {service.host for service in self._scope.services}
-        for host in self._hosts(config):
-            if host in known or any(matches(host, service.host) for service in here):
-                continue
-            if port == 80 and not host.endswith(f".{DOMAIN}"):
-                add(f"{host}:{port}", [host], self._routes(config, port, None))
+        """Hosts that no service of this port has: they are served beside the services of the same VirtualService, and
+        on port 80 where it has none."""
+        known = {service.host for service in here}
+        hosts = self._hosts(config)
+        beside = any(matches(pattern, service.host) for pattern in hosts for service in here)
+        if not beside and port != 80:
+            return
+        for host in hosts:
+            covers = host.startswith("*") and any(matches(host, service.host) for service in here)
+            if host not in known and not covers:
+                add(f"{host}:{port}", [host], self._routes(config, port))
 
     def _rest(self) -> tuple[str, list[str], list[Route]]:
         if self._scope.registry_only:

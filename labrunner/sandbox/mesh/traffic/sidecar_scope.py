@@ -5,7 +5,8 @@ Source: pilot/pkg/model/sidecar.go and the Sidecar reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labrunner.sandbox.mesh.model import Config, Service, Workload, World
@@ -27,14 +28,28 @@ def scope_for(world: World, proxy: Workload) -> SidecarScope:
     services = [s for s in world.services if visible(s.export_to, s.namespace, proxy.namespace)]
     virtual = [v for v in world.of("VirtualService") if config_visible(v, proxy.namespace) and _is_for_mesh(v)]
     spec: dict[str, Any] = (sidecar or {}).get("spec") or {}
-    egress = [host for listener in spec.get("egress") or () for host in listener.get("hosts") or ()]
-    if egress:
-        services = [s for s in services if any(_wanted(host, s.namespace, s.host, proxy) for host in egress)]
+    listeners = spec.get("egress") or ()
+    if egress := [host for listener in listeners for host in listener.get("hosts") or ()]:
+        services = [found for s in services if (found := _imported(listeners, s, proxy)) is not None]
         virtual = [v for v in virtual if _wants_virtual_service(egress, v, proxy)]
     mode = (spec.get("outboundTrafficPolicy") or {}).get("mode") or world.mesh.outbound_policy
     meta = (sidecar or {}).get("metadata") or {}
     source = f"{meta.get('namespace', '')}/{meta['name']}" if sidecar else ""
     return SidecarScope(tuple(services), tuple(virtual), mode == "REGISTRY_ONLY", source)
+
+
+def _imported(listeners: Sequence[dict[str, Any]], service: Service, proxy: Workload) -> Service | None:
+    """The service with the ports that egress listeners import: all of them, or the one a listener is for."""
+    ports: dict[int, None] = {}
+    for listener in listeners:
+        if not any(_wanted(host, service.namespace, service.host, proxy) for host in listener.get("hosts") or ()):
+            continue
+        stated = (listener.get("port") or {}).get("number")
+        if not stated:
+            return service
+        ports |= {port.port: None for port in service.ports if port.port == int(stated)}
+    found = tuple(port for port in service.ports if port.port in ports)
+    return replace(service, ports=found) if found else None
 
 
 def sidecar_for(world: World, proxy: Workload) -> Config | None:
