@@ -170,6 +170,42 @@ def test_tokens_and_who_they_are(shell: Shell) -> None:
     assert shell.run("auth", "can-i", "delete", "pods", robot).stdout == "no\n"
 
 
+def test_what_the_control_plane_says_of_itself(shell: Shell) -> None:
+    services = shell.ok("get", "apiservices", "--no-headers").splitlines()
+    assert ["v1.apps", "Local", "True"] in [line.split()[:3] for line in services]
+    assert ["v1.networking.istio.io", "Local", "True"] in [line.split()[:3] for line in services]
+    healthy = {line.split()[0]: line.split()[1] for line in shell.ok("get", "cs", "--no-headers").splitlines()}
+    assert healthy == {"controller-manager": "Healthy", "etcd-0": "Healthy", "scheduler": "Healthy"}
+    classes = shell.ok("get", "pc", "-o", "jsonpath={range .items[*]}{.metadata.name}={.value} {end}")
+    assert classes == "system-cluster-critical=2000000000 system-node-critical=2000001000 "
+    assert shell.ok("get", "--raw", "/readyz?verbose").endswith("[+]shutdown ok\nreadyz check passed\n")
+    issuer = json.loads(shell.ok("get", "--raw", "/.well-known/openid-configuration"))
+    assert json.loads(shell.ok("get", "--raw", "/" + issuer["jwks_uri"].partition("//")[2].partition("/")[2]))["keys"]
+
+
+def test_deleting_a_definition_leaves_the_one_that_had_the_names_first(shell: Shell) -> None:
+    def definition(plural: str) -> str:
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+        names = {"kind": "Same", "plural": plural}
+        spec = {"group": "same.example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+        api = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+        return json.dumps(api | {"metadata": {"name": f"{plural}.same.example.com"}, "spec": spec})
+
+    shell.ok("apply", "-f", "-", stdin=definition("firsts"))
+    shell.ok("apply", "-f", "-", stdin=definition("seconds"))
+    shell.ok("delete", "crd", "seconds.same.example.com")
+    assert shell.ok("api-resources", "--api-group=same.example.com", "-o", "name") == "firsts.same.example.com\n"
+    assert "v1.same.example.com" in shell.ok("get", "apiservices", "-o", "name")
+    shell.ok("delete", "crd", "firsts.same.example.com")
+
+
+def test_a_pod_of_an_unknown_runtime_class_is_refused(shell: Shell) -> None:
+    overrides = '--overrides={"spec":{"runtimeClassName":"gvisor"}}'
+    assert shell.error("run", "p", "--image=busybox", overrides) == (
+        'Error from server (Forbidden): pods "p" is forbidden: pod rejected: RuntimeClass "gvisor" not found\n'
+    )
+
+
 def test_explain_and_api_resources_know_custom_kinds(shell: Shell) -> None:
     assert "KIND:       Gateway" in shell.ok("explain", "gateways.networking.istio.io")
     listed = shell.ok("api-resources", "--api-group=networking.istio.io", "-o", "name")

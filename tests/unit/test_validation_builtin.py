@@ -371,7 +371,21 @@ def test_what_may_not_change_is_refused(text: str, changes: dict[str, Any], expe
 def test_a_pods_other_fields_may_not_change_and_the_difference_is_shown() -> None:
     (text,) = refusals(made(POD, spec__hostname="h"), made(POD))
     assert text.startswith("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,")
-    assert 'Hostname: "h"' in text
+    assert text.endswith(
+        '\n  "ImagePullSecrets": null,\n- "Hostname": "",\n+ "Hostname": "h",\n  "Subdomain": "",\n'
+        '  "SetHostnameAsFQDN": null,\n  "Affinity": null,\n'
+    )
+    assert "\n@@ -" in text
+
+
+def test_a_claims_other_fields_may_not_change_and_the_difference_is_shown() -> None:
+    claim = made(CLAIM)
+    (text,) = refusals(made(CLAIM, spec__accessModes=["ReadWriteMany"]), claim)
+    assert text == (
+        "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName "
+        'for bound claims\n@@ -1,6 +1,6 @@\n {\n  "AccessModes": [\n-  "ReadWriteOnce"\n+  "ReadWriteMany"\n  ],\n'
+        '  "Selector": null,\n  "Resources": {\n'
+    )
 
 
 def test_an_immutable_config_map_stays_as_it_is() -> None:

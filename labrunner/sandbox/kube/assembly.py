@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labrunner.sandbox.kube import reviews, seed, signing, subresources
+from labrunner.sandbox.kube import issuer_routes, reviews, seed, signing, subresources
 from labrunner.sandbox.kube.admission.chain import plugins
 from labrunner.sandbox.kube.admission.resource_quota import ResourceQuotaController
 from labrunner.sandbox.kube.api import Api, Obj
+from labrunner.sandbox.kube.apiservices import ApiServices
 from labrunner.sandbox.kube.audit import AuditLog
 from labrunner.sandbox.kube.auth import Authenticator
 from labrunner.sandbox.kube.authz.aggregation import ClusterRoleAggregation
@@ -118,11 +119,14 @@ def assemble(
     registry.prepare["Service"] = [
         lambda service, old, options: service_ip.admit(api, service, old, settings.service_cidr)
     ]
+    issuer_routes.serve(server, tokens)
     TokenSecrets(registry, tokens, settings.ca_pem)
     registry.prepare["batch/Job"] = [job_pods.prepare]
     registry.prepare[signing.KIND] = [signing.prepare]
     seed.seed(registry)
-    seed.seed_objects(registry, default_rbac_objects())
+    api_services = ApiServices(kinds)
+    api_services.seed(store, clock.now())
+    seed.seed_objects(registry, [*default_rbac_objects(), *seed.system_objects()])
     registry.admission = [
         *plugins(kinds, (sidecars(settings.mesh),)),
         signing.subject_restriction,
@@ -135,6 +139,7 @@ def assemble(
         cluster.runner = Runner(
             api,
             [
+                api_services,
                 ClusterRoleAggregation(),
                 ResourceQuotaController(kinds),
                 signing.CertificateSigner(certificates),

@@ -5,6 +5,7 @@ Source: k8s.io/apiserver/pkg/authentication and endpoints/filters/impersonation.
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -145,7 +146,9 @@ def certificate_user(request: web.BaseRequest) -> User | None:
                 groups.append(value)
     if not name:
         return None
-    user = User(name, (*groups, AUTHENTICATED))
+    der = tls.getpeercert(binary_form=True) or b""
+    credential = ("authentication.kubernetes.io/credential-id", (f"X509SHA256={hashlib.sha256(der).hexdigest()}",))
+    user = User(name, (*groups, AUTHENTICATED), extra=(credential,))
     if isinstance(connection, Connection):
         connection.user = user
     return user

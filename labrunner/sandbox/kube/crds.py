@@ -52,9 +52,14 @@ class CustomKinds:
             return
         if change.old is not None and _served_part(change.old) == _served_part(change.obj):
             return
-        if change.old is not None:
+        if change.old is not None and self._serves(change.old):
             self._server.kinds.remove(_kind_id(change.old))
         self._serve(change.obj)
+
+    def _serves(self, crd: Obj) -> bool:
+        """Whether the kind is served from this CRD, not from another that had the name first."""
+        kind = self._server.kinds.get(_kind_id(crd))
+        return kind is not None and kind.custom and kind.resource == crd["metadata"]["name"]
 
     def _serve(self, crd: Obj) -> None:
         served = any(version.get("served") for version in crd["spec"]["versions"])
@@ -78,8 +83,7 @@ class CustomKinds:
 
     def _end(self, crd: Obj) -> None:
         kind_id = _kind_id(crd)
-        kind = self._server.kinds.get(kind_id)
-        if kind is None or not kind.custom:
+        if not self._serves(crd):
             return
         for obj in list(self._server.store.objects(kind_id)):
             meta = obj["metadata"]

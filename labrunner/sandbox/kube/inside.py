@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from labrunner.sandbox.kube.api import Change, Obj
 from labrunner.sandbox.kube.binding import bind
 from labrunner.sandbox.kube.clock import Clock, timestamp
+from labrunner.sandbox.kube.events import EventCorrelator, Source
 from labrunner.sandbox.kube.kinds import Kind
 from labrunner.sandbox.kube.registry import Registry, copied
 from labrunner.sandbox.kube.request import CONTROL_PLANE, DeleteOptions, Options
@@ -23,6 +23,7 @@ class InsideApi:
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry, self._store, self._clock = registry, registry.store, clock
+        self._events = EventCorrelator()
 
     def get(self, kind: str, name: str, namespace: str = "") -> Obj | None:
         return self._store.get(kind, namespace, name)
@@ -92,19 +93,30 @@ class InsideApi:
     ) -> None:
         meta = involved["metadata"]
         namespace = meta.get("namespace") or "default"
-        about = "\0".join((meta.get("uid", ""), type_, reason, message, component, field_path, host))
-        name = f"{meta['name']}.{hashlib.sha256(about.encode()).hexdigest()[:16]}"
-        now = timestamp(self._clock.now())
-        known = self._store.get("Event", namespace, name)
+        source = Source(
+            component,
+            host,
+            involved.get("kind", ""),
+            meta.get("namespace", ""),
+            meta["name"],
+            meta.get("uid", ""),
+            field_path,
+        )
+        at = self._clock.now()
+        verdict = self._events.correlate(source, type_, reason, message, at)
+        if verdict is None:
+            return
+        now = timestamp(at)
+        known = self._store.get("Event", namespace, verdict.name) if verdict.count > 1 else None
         try:
             if known is not None:
-                new = copied(known)
-                new["count"] = known.get("count", 1) + 1
-                new["lastTimestamp"] = now
+                new = copied(known) | {"count": verdict.count, "lastTimestamp": now, "message": verdict.message}
                 self._registry.update(
-                    self._registry.kind("Event"), namespace, name, lambda old: new, _options(component)
+                    self._registry.kind("Event"), namespace, verdict.name, lambda old: new, _options(component)
                 )
                 return
+            if verdict.count > 1:
+                verdict = self._events.renamed(verdict, source, at)
             reference = {
                 "kind": involved.get("kind", ""),
                 "namespace": meta.get("namespace", ""),
@@ -117,12 +129,12 @@ class InsideApi:
             event = {
                 "apiVersion": "v1",
                 "kind": "Event",
-                "metadata": {"name": name, "namespace": namespace},
+                "metadata": {"name": verdict.name, "namespace": namespace},
                 "involvedObject": {key: value for key, value in reference.items() if value},
                 "reason": reason,
-                "message": message,
+                "message": verdict.message,
                 "source": {"component": component, **({"host": host} if host else {})},
-                "firstTimestamp": now,
+                "firstTimestamp": timestamp(verdict.first),
                 "lastTimestamp": now,
                 "count": 1,
                 "type": type_,

@@ -21,7 +21,20 @@ PathHandler = Callable[["ApiServer", web.BaseRequest, Path, User | None], Awaita
 
 VERSION = "v1.36.2"
 _COMMIT = "6c1b1b9cbbba4a3b7c2f1cc8aef3a4ac5d4f5a1e"
-_CHECKS = ("ping", "log", "etcd", "poststarthook/start-apiserver-admission-initializer", "shutdown")
+_HOOKS = (
+    "start-apiserver-admission-initializer", "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer", "priority-and-fairness-filter", "storage-object-count-tracker-hook",
+    "start-apiextensions-informers", "start-apiextensions-controllers", "crd-informer-synced",
+    "start-system-namespaces-controller", "start-cluster-authentication-info-controller",
+    "start-kube-apiserver-identity-lease-controller", "start-kube-apiserver-identity-lease-garbage-collector",
+    "start-legacy-token-tracking-controller", "start-service-ip-repair-controllers", "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes", "priority-and-fairness-config-producer", "bootstrap-controller",
+    "start-kubernetes-service-cidr-controller", "aggregator-reload-proxy-client-cert",
+    "start-kube-aggregator-informers", "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller", "apiservice-registration-controller",
+    "apiservice-discovery-controller", "kube-apiserver-autoregistration",
+)  # fmt: skip
+_LAST_HOOKS = ("apiservice-openapi-controller", "apiservice-openapiv3-controller")
 
 
 def version_info() -> dict[str, str]:
@@ -110,11 +123,20 @@ def _json(data: bytes) -> web.Response:
     return web.Response(body=data, content_type="application/json")
 
 
+def _checks(name: str) -> list[str]:
+    """The checks behind a health path, in the order in which the server lists them."""
+    ready = ["etcd-readiness", "informer-sync"] if name == "readyz" else []
+    hooks = [*(f"poststarthook/{hook}" for hook in _HOOKS), "autoregister-completion"]
+    last = [f"poststarthook/{hook}" for hook in _LAST_HOOKS]
+    return ["ping", "log", "etcd", *ready, *hooks, *last, *(["shutdown"] if name == "readyz" else [])]
+
+
 def _health(name: str, rest: list[str], request: web.BaseRequest) -> web.Response:
-    if rest and rest[0] not in ("ping", "etcd", "log"):
+    checks = _checks(name)
+    if rest and "/".join(rest) not in checks:
         raise page_not_found()
-    if "verbose" in request.rel_url.query:
-        lines = [f"[+]{check} ok" for check in _CHECKS]
+    if "verbose" in request.rel_url.query and not rest:
+        lines = [f"[+]{check} ok" for check in checks]
         return web.Response(text="\n".join([*lines, f"{name} check passed"]) + "\n")
     return web.Response(text="ok")
 

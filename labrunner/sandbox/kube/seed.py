@@ -31,6 +31,38 @@ def seed(registry: Registry) -> None:
             registry.create(registry.kind(kind_id), endpoints, "default", options)
 
 
+def system_objects() -> list[Obj]:
+    """The priority classes of the system's own pods, and the state of the control plane's parts."""
+    classes = (
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if "
+            "necessary.",
+        ),
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+    )
+    healthy = [{"type": "Healthy", "status": "True", "message": "ok"}]
+    return [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": value,
+            "description": description,
+            "preemptionPolicy": "PreemptLowerPriority",
+        }
+        for name, value, description in classes
+    ] + [
+        {"apiVersion": "v1", "kind": "ComponentStatus", "metadata": {"name": name}, "conditions": healthy}
+        for name in ("scheduler", "controller-manager", "etcd-0")
+    ]
+
+
 def _api_service() -> Obj:
     return {
         "apiVersion": "v1",

@@ -5,6 +5,7 @@ Source: pkg/kubeapiserver/options/plugins.go.
 
 from __future__ import annotations
 
+from labrunner.sandbox.kube.admission.class_defaults import default_ingress_class, runtime_class
 from labrunner.sandbox.kube.admission.limit_ranger import limit_ranger
 from labrunner.sandbox.kube.admission.pod_security import pod_security
 from labrunner.sandbox.kube.admission.priority import default_tolerations, priority
@@ -23,6 +24,8 @@ def plugins(kinds: KindTable, mutating: tuple[Admission, ...] = ()) -> list[Admi
         priority,
         default_tolerations,
         storage_protection,
+        runtime_class,
+        default_ingress_class,
         *mutating,
         pod_security,
         ResourceQuotaPlugin(kinds),

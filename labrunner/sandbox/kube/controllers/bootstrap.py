@@ -28,7 +28,7 @@ def install(api: Api, settings: ControllerSettings) -> None:
 def _install_dns(api: Api, settings: ControllerSettings) -> None:
     import ipaddress
 
-    labels = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
+    labels = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS", "kubernetes.io/cluster-service": "true"}
     selector = {"k8s-app": "kube-dns"}
     ports = [
         {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},

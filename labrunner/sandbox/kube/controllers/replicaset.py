@@ -122,7 +122,9 @@ class ReplicaSetController:
         if self.kind == "apps/ReplicaSet":
             status["terminatingReplicas"] = sum(is_deleting(pod) and not is_finished(pod) for pod in pods)
         entries = conditions.drop(before.get("conditions"), "ReplicaFailure")
-        if failure is not None:
+        if failure is not None and conditions.find(before.get("conditions"), "ReplicaFailure"):
+            entries = list(before["conditions"])
+        elif failure is not None:
             entries = conditions.put(
                 before.get("conditions"), now, "ReplicaFailure", "True", "FailedCreate", failure.message
             )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
-from typing import Any
 
 from labrunner.sandbox.kube import field
 from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import metadata, names
 from labrunner.sandbox.kube.schema.validation.common_fields import Obj, label_selector, named, one_of, required_name
 from labrunner.sandbox.kube.schema.validation.containers import common, containers, ids, init_containers, seccomp
+from labrunner.sandbox.kube.schema.validation.go_diff import changed
 from labrunner.sandbox.kube.schema.validation.volumes import volumes
 
 _RESTART = ["Always", "OnFailure", "Never"]
@@ -240,7 +239,8 @@ def _update(spec: Obj, before: Obj) -> list[FieldError]:
     munged.pop("schedulingGates", None)
     expected = {k: v for k, v in before.items() if k != "schedulingGates"}
     if munged != expected:
-        text = f"pod updates may not change fields other than {_UPDATABLE}\n{_diff(munged, expected)}"
+        difference = changed("PodSpec", expected, munged)
+        text = f"pod updates may not change fields other than {_UPDATABLE}\n{difference}"
         errors.append(field.forbidden("spec", text))
     return errors
 
@@ -256,27 +256,6 @@ def _deadline(spec: Obj, before: Obj) -> list[FieldError]:
     elif old is not None:
         return [field.invalid(path, new, "must not update from a positive integer to nil value")]
     return []
-
-
-def _diff(new: Any, old: Any) -> str:
-    """The fields that differ, in the manner of the server's diff of two PodSpecs."""
-    lines, same = ["  core.PodSpec{"], 0
-    for key in sorted({*new, *old}):
-        if new.get(key) == old.get(key):
-            same += 1
-            continue
-        name = key[0].upper() + key[1:]
-        if key in new:
-            lines.append(f"- \t{name}: {_go(new[key])},")
-        if key in old:
-            lines.append(f"+ \t{name}: {_go(old[key])},")
-    if same:
-        lines.append(f"  \t... // {same} identical fields")
-    return "\n".join([*lines, "  }", ""])
-
-
-def _go(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
 
 
 def pull_secrets(secrets: list[Obj], path: str) -> list[FieldError]:

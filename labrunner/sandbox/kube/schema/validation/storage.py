@@ -6,6 +6,7 @@ from labrunner.sandbox.kube import field
 from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import names
 from labrunner.sandbox.kube.schema.validation.common_fields import Obj, immutable, label_selector, named, one_of, same
+from labrunner.sandbox.kube.schema.validation.go_diff import changed
 from labrunner.sandbox.kube.schema.validation.resources import value_of
 
 _ACCESS = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
@@ -33,7 +34,7 @@ def claim(obj: Obj, old: Obj | None) -> list[FieldError]:
         fixed.discard("storageClassName")
     bound = (old.get("status") or {}).get("phase") == "Bound"
     if fixed or (not bound and not same(spec.get("resources"), before.get("resources"))):
-        errors.append(field.forbidden("spec", f"{_IMMUTABLE_CLAIM}\n{_difference(spec, before)}"))
+        errors.append(field.forbidden("spec", f"{_IMMUTABLE_CLAIM}\n{_difference(spec, before, bound)}"))
         return errors
     new_size, old_size = _size(spec), _size(before)
     if value_of(new_size) < value_of(old_size):
@@ -45,10 +46,13 @@ def _size(spec: Obj) -> str:
     return str(((spec.get("resources") or {}).get("requests") or {}).get("storage", "0"))
 
 
-def _difference(spec: Obj, before: Obj) -> str:
-    changed = [k for k in sorted({*spec, *before}) if not same(spec.get(k), before.get(k))]
-    lines = [f"  \t{k[0].upper()}{k[1:]}: changed," for k in changed]
-    return "\n".join(["@@ -1,1 +1,1 @@", *lines, ""])
+def _difference(spec: Obj, before: Obj, bound: bool) -> str:
+    """What changed beside what may change."""
+    if not before.get("volumeName"):
+        before = {**before, "volumeName": spec.get("volumeName", "")}
+    if bound:
+        spec = {**spec, "resources": before.get("resources") or {}}
+    return changed("PersistentVolumeClaimSpec", before, spec)
 
 
 def claim_spec(spec: Obj, path: str) -> list[FieldError]:
