@@ -440,13 +440,13 @@ def test_a_journal_that_cannot_grow_refuses_writes_and_goes_on_reading(tmp_path:
         import signal
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20_000, size + 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 400_000, size + 400_000))
 
     subprocess.run([sys.executable, "-c", script], preexec_fn=limited, check=True)
     try:
         client = Client(sandbox)
         answers = [
-            client.ask("POST", CONFIG_MAPS.format("default"), config_map(f"c{i}", k="x" * 2000)) for i in range(20)
+            client.ask("POST", CONFIG_MAPS.format("default"), config_map(f"c{i}", k="x" * 40_000)) for i in range(20)
         ]
         assert answers[0][0] == 201
         code, refusal = answers[-1]
