@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -69,7 +70,10 @@ spec: {selector: {app: jaeger}, ports: [{name: http-query, port: 80, targetPort:
 apiVersion: telemetry.istio.io/v1
 kind: Telemetry
 metadata: {name: tracing, namespace: shop}
-spec: {tracing: [{randomSamplingPercentage: 100}]}
+spec:
+  tracing:
+  - randomSamplingPercentage: 100
+    customTags: {team: {header: {name: x-team, defaultValue: nobody}}, course: {literal: {value: mesh}}}
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -173,6 +177,23 @@ def test_the_sidecars_log_has_the_request(world: CheckContext) -> None:
         done = subprocess.run(command, env=dict(world.environment), capture_output=True, text=True, check=True)
         text = done.stdout
     assert '"GET /get?marked HTTP/1.1" 200' in text
+
+
+def test_spans_have_the_tags_that_telemetry_asks_for(world: CheckContext) -> None:
+    ask(world, "request", **CLIENT, url="http://web/get", status=200, headers={"x-team": "blue"})
+    base = "http://tracing.default/jaeger/api"
+    tags = quote('{"team": "blue", "course": "mesh"}')
+    url = f"{base}/traces?service=web.shop&tags={tags}"
+    found = ask(world, "request", **CLIENT, url=url, status=200, body={"$matches": '"value": "blue"'})
+    assert found.status is CheckStatus.PASSED, found
+    services = ask(world, "request", **CLIENT, url=f"{base}/services", status=200, body={"$matches": "client.shop"})
+    assert services.status is CheckStatus.PASSED, services
+
+
+def test_two_hundred_requests_are_sent_and_their_shares_counted(world: CheckContext) -> None:
+    shares = [{"body": '"url"', "percent": 100}, {"body": "teapot", "percent": 0}]
+    found = ask(world, "request", 0, **CLIENT, url="http://web/get", times=200, status=200, mtls=True, shares=shares)
+    assert found.status is CheckStatus.PASSED, found
 
 
 def test_jaegers_query_api_has_the_requests_spans(world: CheckContext) -> None:

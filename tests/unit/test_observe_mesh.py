@@ -15,7 +15,9 @@ from labrunner.sandbox.mesh.observe.metrics import Metrics
 from labrunner.sandbox.mesh.observe.observer import NotFound, Observer
 from labrunner.sandbox.mesh.observe.peers import Directory
 from labrunner.sandbox.mesh.observe.record import Record, parse
-from labrunner.sandbox.mesh.observe.spans import Sampling, Spans, jaeger, sampled, spans_of
+from labrunner.sandbox.mesh.observe.rotation import LIMIT
+from labrunner.sandbox.mesh.observe.spans import Spans, jaeger, sampled, spans_of
+from labrunner.sandbox.mesh.telemetry import Tracing, log_fields
 from labrunner.sandbox.workload.addresses import AddressPlan
 
 PLAN = AddressPlan(7)
@@ -137,7 +139,7 @@ def test_about_the_asked_share_is_sampled_and_always_the_same_ones() -> None:
 
 
 def test_jaegers_api_finds_traces_by_service_and_tag() -> None:
-    spans = Spans(lambda _: Sampling(100, tags={"env": "lab"}))
+    spans = Spans(lambda _: Tracing(100, tags={"env": "lab"}))
     spans.add(record())
     spans.add(record(**INBOUND))
     assert jaeger("api/services", {}, spans, DIRECTORY)[1]["data"] == ["client.shop", "web.shop"]
@@ -211,6 +213,11 @@ class View:
     async def envoy_stats(self, pattern: str) -> dict[str, str]:
         return {}
 
+    async def reopen_log(self) -> None:
+        """As Envoy: what it still had to say to the old file comes before it leaves it."""
+        with self.access_log.with_name("access.log.old").open("a") as old:
+            old.write(line(request_id="late") + "\n")
+
 
 async def test_the_observer_takes_in_whole_lines_as_they_come(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
@@ -249,3 +256,62 @@ async def test_telemetry_of_the_workload_overrules_that_of_the_mesh(tmp_path: Pa
     observer = Observer(View(log, world(telemetry=found)))
     _, answer = await observer.answer("api/services", {})
     assert answer["data"] == ["client.shop"]
+
+
+async def test_a_long_log_is_begun_anew_and_no_line_is_lost(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    observer = Observer(View(log, world()))
+    seen: list[str] = []
+    observer.listeners.append(lambda found: seen.append(found.request_id))
+    one = line(request_id="early") + "\n"
+    count = LIMIT // len(one) + 1
+    log.write_text(one * count)
+    observer.refresh()
+    assert await observer.keep_small()
+    assert log.stat().st_size == 0
+    log.write_text(line(request_id="new") + "\n")
+    observer.refresh()
+    assert seen == ["early"] * count + ["late", "new"]
+    assert not await observer.keep_small()
+    assert [path.name for path in tmp_path.iterdir()] == ["access.log"]
+
+
+async def test_custom_tags_come_from_literals_headers_and_the_environment(tmp_path: Path) -> None:
+    tags = {
+        "env": {"literal": {"value": "lab"}},
+        "team": {"header": {"name": "x-team", "defaultValue": "none"}},
+        "pod": {"environment": {"name": "POD_NAME"}},
+        "zone": {"environment": {"name": "ZONE", "defaultValue": "z1"}},
+    }
+    spec = {"tracing": [{"randomSamplingPercentage": 100, "customTags": tags}]}
+    seen = world(telemetry=({"metadata": {"name": "t", "namespace": "shop"}, "spec": spec},))
+    assert log_fields(seen, CLIENT, "outbound", 80)["tag:team"] == "%REQ(X-TEAM)%"
+    log = tmp_path / "access.log"
+    log.write_text(line(**{"tag:team": "blue"}) + "\n" + line(request_id="second", **{"tag:team": None}) + "\n")
+    observer = Observer(View(log, seen))
+    _, answer = await observer.answer("api/traces", {"service": "client.shop"})
+    found = [{tag["key"]: tag["value"] for tag in trace["spans"][0]["tags"]} for trace in answer["data"]]
+    assert [tag["team"] for tag in found] == ["none", "blue"]
+    assert (found[0]["env"], found[0]["pod"], found[0]["zone"]) == ("lab", CLIENT.name, "z1")
+
+
+@pytest.mark.parametrize(
+    ("spec", "logged"),
+    [
+        ({"disabled": True}, []),
+        ({"filter": {"expression": "response.code >= 400"}}, [503]),
+        ({"filter": {"expression": "request.url_path == '/x' && response.code == 200"}}, [200]),
+        ({"filter": {"expression": "this is no CEL"}}, []),
+        ({"providers": [{"name": "otel"}], "disabled": True}, [200, 503]),
+    ],
+)
+async def test_telemetry_says_what_the_access_log_has(tmp_path: Path, spec: dict[str, Any], logged: list[int]) -> None:
+    telemetry = {"metadata": {"name": "t", "namespace": "shop"}, "spec": {"accessLogging": [spec]}}
+    log = tmp_path / "access.log"
+    log.write_text(line() + "\n" + line(code=503, path="/x?y") + "\n")
+    observer = Observer(View(log, world(telemetry=(telemetry,))))
+    seen: list[int] = []
+    observer.listeners.append(lambda found: seen.append(found.code))
+    observer.refresh()
+    assert seen == logged
+    assert sum(value for name, _, value in observer.metrics.samples() if name == "istio_requests_total") == 2

@@ -10,6 +10,8 @@ from typing import Any
 PATH_VARIABLE = "ACCESS_LOG"
 """Placeholder the supervisor replaces by the log's path, so that rendering stays pure."""
 
+TAG = "tag:"
+"""Prefix of the fields that hold a span's custom tags."""
 TRACE_HEADER = "x-labrunner-trace"
 """Marks a request that the sandbox itself sends: gateways give requests from outside the mesh a new x-request-id."""
 _COMMON = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,14 @@ class PlaneView:
     async def envoy_stats(self, pattern: str) -> Mapping[str, str]:
         return await self._plane.envoy.stats(pattern) if self._plane.envoy.pid else {}
 
+    async def reopen_log(self) -> None:
+        if self._plane.envoy.pid:
+            await self._plane.envoy.ask("POST", "/reopen_logs")
 
+
+log = logging.getLogger(__name__)
+_WATCHING: list[asyncio.Task[None]] = []
+"""Tasks that nobody else holds."""
 _OBSERVERS: dict[int, Observer] = {}
 """By the network they see; for programs in pods. A process has one sandbox for its life."""
 
@@ -98,9 +106,14 @@ def attach(server: ApiServer, plane: MeshPlane, runtime: WorkloadRuntime, versio
     observer.listeners.append(written)
     loop = asyncio.get_running_loop()
 
-    def look() -> None:
-        observer.refresh()
-        loop.call_later(POLL_SECONDS, look)
+    async def watch() -> None:
+        while True:
+            try:
+                observer.refresh()
+                await observer.keep_small()
+            except OSError as error:
+                log.warning("the mesh's access log: %s", error)
+            await asyncio.sleep(POLL_SECONDS)
 
-    loop.call_later(POLL_SECONDS, look)
+    _WATCHING.append(loop.create_task(watch(), name="access-log"))
     return observer

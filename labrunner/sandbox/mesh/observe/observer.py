@@ -19,11 +19,14 @@ from labrunner.sandbox.mesh.observe.config_dump import config_dump
 from labrunner.sandbox.mesh.observe.correlate import Connections, Sought, records_of
 from labrunner.sandbox.mesh.observe.hops import hops
 from labrunner.sandbox.mesh.observe.journey import Journey, Target, callers, journey
+from labrunner.sandbox.mesh.observe.log_filter import is_logged
 from labrunner.sandbox.mesh.observe.metrics import Metrics
 from labrunner.sandbox.mesh.observe.peers import Directory
 from labrunner.sandbox.mesh.observe.record import Record, parse
-from labrunner.sandbox.mesh.observe.spans import Sampling, Spans, jaeger
+from labrunner.sandbox.mesh.observe.rotation import rotate
+from labrunner.sandbox.mesh.observe.spans import Spans, jaeger
 from labrunner.sandbox.mesh.render import Resources
+from labrunner.sandbox.mesh.telemetry import Tracing, tracing_of
 from labrunner.sandbox.workload.addresses import AddressPlan
 
 WAIT_SECONDS = 2.0
@@ -67,6 +70,10 @@ class MeshView(Protocol):
 
     async def envoy_stats(self, pattern: str) -> Mapping[str, str]: ...
 
+    async def reopen_log(self) -> None:
+        """Make Envoy begin a new access log."""
+        ...
+
 
 class NotFound(Exception):
     """The path or the proxy does not exist."""
@@ -78,12 +85,14 @@ class Observer:
     def __init__(self, view: MeshView, istiod: str = "istiod", version: str = "") -> None:
         self._view, self._istiod, self._version = view, istiod, version
         self._offset, self._rest = 0, b""
+        self._draining: Path | None = None
+        """A log that Envoy has left, while its end is read."""
         self._directory: tuple[World | None, Directory] = (None, Directory())
         self.metrics = Metrics()
         self.spans = Spans(self._sampling)
         self.connections = Connections()
         self.listeners: list[Callable[[Record], None]] = []
-        """Called with every record: `kubectl logs -c istio-proxy` has its lines from here."""
+        """Called with every record that belongs in the access log: `kubectl logs -c istio-proxy` has it from here."""
 
     def skip_past(self) -> None:
         """Begin at the log's end: what is there is of proxies that are gone."""
@@ -92,32 +101,47 @@ class Observer:
 
     def refresh(self) -> int:
         """Take in new lines; returns how many."""
+        log = self._draining or self._view.access_log
         try:
-            size = self._view.access_log.stat().st_size
+            size = log.stat().st_size
             if size < self._offset:
                 self._offset, self._rest = 0, b""
             if size == self._offset:
                 return 0
-            with self._view.access_log.open("rb") as log:
-                log.seek(self._offset)
-                data = log.read()
+            with log.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
         except FileNotFoundError:
             return 0
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        directory = self.directory()
-        count = 0
-        for line in lines:
-            record = parse(line.decode("utf-8", "replace"), self._view.addresses)
-            if record is None:
-                continue
-            count += 1
-            self.metrics.add(record, directory)
-            self.spans.add(record)
-            self.connections.add(record)
+        return sum(self._take(line) for line in lines)
+
+    def _take(self, line: bytes) -> bool:
+        record = parse(line.decode("utf-8", "replace"), self._view.addresses)
+        if record is None:
+            return False
+        self.metrics.add(record, self.directory())
+        self.spans.add(record)
+        self.connections.add(record)
+        if self.listeners and is_logged(record, self._view.world(), self.directory()):
             for listener in self.listeners:
                 listener(record)
-        return count
+        return True
+
+    async def keep_small(self) -> bool:
+        """Begin a new log where the old one has become long; whether it had."""
+        log = self._view.access_log
+
+        async def reopen() -> None:
+            self._draining = log.with_name(f"{log.name}.old")
+            await self._view.reopen_log()
+
+        def drain(_: Path) -> None:
+            self.refresh()
+            self._draining, self._offset, self._rest = None, 0, b""
+
+        return await rotate(log, reopen, drain)
 
     def directory(self) -> Directory:
         world = self._view.world()
@@ -250,33 +274,10 @@ class Observer:
         identity, root = self._view.identity(proxy), self._view.root_pem()
         return config_dump(proxy.key, listeners, clusters, self._view.addresses, identity, root)
 
-    def _sampling(self, proxy: str) -> Sampling:
-        """Of the mesh, overruled by the root namespace's Telemetry, the namespace's and the workload's."""
-        world = self._view.world()
-        workload = self.directory().by_key.get(proxy)
-        found = Sampling(world.mesh.sampling)
-        if workload is None:
-            return found
-        for namespace in dict.fromkeys((world.mesh.root_namespace, workload.namespace)):
-            for own in (False, True):
-                for telemetry in world.of("Telemetry", namespace):
-                    spec = telemetry.get("spec") or {}
-                    labels = (spec.get("selector") or {}).get("matchLabels") or {}
-                    picked = all(workload.labels.get(k) == v for k, v in labels.items())
-                    if bool(labels) is own and picked:
-                        found = _overruled(found, spec.get("tracing") or ())
-        return found
+    def _sampling(self, proxy: str) -> Tracing:
+        return tracing_of(self._view.world(), self.directory().by_key.get(proxy))
 
 
 def _place(endpoint: Mapping[str, Any]) -> str:
     socket = endpoint["endpoint"]["address"].get("socket_address", {})
     return f"{socket.get('address')}:{socket.get('port_value')}"
-
-
-def _overruled(base: Sampling, tracing: Any) -> Sampling:
-    for each in tracing:
-        percentage = each.get("randomSamplingPercentage", base.percentage)
-        tags = {n: t["literal"]["value"] for n, t in (each.get("customTags") or {}).items() if "literal" in t}
-        disabled = each.get("disableSpanReporting", base.disabled)
-        base = Sampling(float(percentage), bool(disabled), {**base.tags, **tags})
-    return base

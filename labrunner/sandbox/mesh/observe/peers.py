@@ -33,17 +33,22 @@ class Directory:
     by_key: dict[str, Workload] = field(default_factory=dict)
     by_ip: dict[str, Workload] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    gateways: dict[str, Workload] = field(default_factory=dict)
+    """By identity: a gateway's connections do not come from its own address."""
 
     @classmethod
     def of(cls, workloads: Iterable[Workload], services: Iterable[Service], trust_domain: str) -> Directory:
         all_of = list(workloads)
-        return cls(trust_domain, {w.key: w for w in all_of}, {w.ip: w for w in all_of}, {s.host: s for s in services})
+        gateways = {w.spiffe(trust_domain): w for w in all_of if w.gateway}
+        by_key, by_ip = {w.key: w for w in all_of}, {w.ip: w for w in all_of}
+        return cls(trust_domain, by_key, by_ip, {s.host: s for s in services}, gateways)
 
     def source(self, record: Record) -> tuple[Peer, Workload | None]:
         if record.direction == "outbound":
             workload = self.by_key.get(record.proxy)
         else:
             workload = self.by_ip.get((record.direct_remote or record.remote).rpartition(":")[0])
+            workload = workload or self.gateways.get(record.peer)
         own = record.own
         if record.direction == "outbound" and workload and record.upstream_peer:
             # Its own certificate is not in the record of the connection it made, but it showed one.

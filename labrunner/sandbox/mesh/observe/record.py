@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from labrunner.sandbox.mesh.access_log import TAG
 from labrunner.sandbox.workload.addresses import AddressPlan, pod_port
-
-TAG = "tag:"
-"""Prefix of the fields that hold a span's custom tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,8 @@ def parse(line: str, addresses: AddressPlan | None) -> Record | None:
 
     def text(name: str) -> str:
         value = found.get(name)
-        return "" if value is None or value == "-" else str(value)
+        # Most values come again and again: records of many requests share them.
+        return "" if value is None or value == "-" else sys.intern(str(value))
 
     def number(name: str) -> int:
         value = text(name)

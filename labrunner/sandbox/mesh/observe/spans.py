@@ -8,25 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from labrunner.sandbox.mesh.observe.peers import Directory
 from labrunner.sandbox.mesh.observe.record import Record
+from labrunner.sandbox.mesh.telemetry import Tracing
 
 KEPT = 5000
 """Requests whose spans are kept, the latest."""
 _SLACK = 0.002
 """Seconds by which a child may stick out of its parent: the log's clock has milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """What a Telemetry says for one proxy. `tags`: literal custom tags; those of headers come with the record."""
-
-    percentage: float = 1.0
-    disabled: bool = False
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class Span:
 class Spans:
     """The latest requests' records by id; spans are made when they are asked for."""
 
-    def __init__(self, sampling: Callable[[str], Sampling]) -> None:
+    def __init__(self, sampling: Callable[[str], Tracing]) -> None:
         """`sampling`: of a proxy (`pod.namespace`)."""
         self._sampling = sampling
         self._records: OrderedDict[str, list[Record]] = OrderedDict()
@@ -93,7 +85,7 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 
 def spans_of(
-    records: list[Record], directory: Directory, sampling: Callable[[str], Sampling] = lambda _: Sampling()
+    records: list[Record], directory: Directory, sampling: Callable[[str], Tracing] = lambda _: Tracing()
 ) -> list[Span]:
     """One span for each record, each below the one that caused it."""
     if not records:
@@ -112,10 +104,15 @@ def spans_of(
         service = f"{peer.canonical_service}.{peer.namespace}" if peer.known else record.proxy
         host = directory.service(record)[0]
         operation = f"{host}:{_port(record)}/*"
-        tags = _tags(record, peer.namespace) | dict(sampling(record.proxy).tags) | dict(record.tags)
+        tags = _tags(record, peer.namespace) | _custom(record, sampling(record.proxy))
         kind = "client" if record.direction == "outbound" else "server"
         found.append(Span(trace_id, ids[index], parent_id, service, operation, kind, record, tags))
     return found
+
+
+def _custom(record: Record, choice: Tracing) -> dict[str, str]:
+    absent = {tag: default for tag, (_, default) in choice.headers.items() if default}
+    return {**choice.tags, **absent, **record.tags}
 
 
 def _parent(records: list[Record], index: int) -> int | None:

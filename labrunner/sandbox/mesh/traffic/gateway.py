@@ -14,6 +14,7 @@ from labrunner.sandbox.mesh.access_log import connection_log
 from labrunner.sandbox.mesh.model import Config, Service, ServicePort, Workload, World
 from labrunner.sandbox.mesh.security.authorization import policies_for, rbac_filters
 from labrunner.sandbox.mesh.security.request_authentication import jwt_filter, requests_for
+from labrunner.sandbox.mesh.telemetry import log_fields
 from labrunner.sandbox.mesh.traffic.cluster import (
     Cluster,
     ClusterContext,
@@ -183,7 +184,7 @@ class _Gateway:
             "forward_client_cert_details": "SANITIZE_SET",
             "set_current_client_cert_details": {"subject": True, "cert": True, "dns": True, "uri": True},
         }
-        log = self._log(servers[0])
+        log = log_fields(self._world, self._proxy, "gateway", servers[0].port)
         config = self._route_config(name, servers)
         return [http_manager(f"outbound_{name}", config, [*([jwt] if jwt else []), *rbac], log, **extra)]
 

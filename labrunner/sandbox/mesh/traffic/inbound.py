@@ -16,6 +16,7 @@ from labrunner.sandbox.mesh.model import ServicePort, Workload, World
 from labrunner.sandbox.mesh.security.authorization import policies_for, rbac_filters
 from labrunner.sandbox.mesh.security.peer_authentication import Mode, peer_modes
 from labrunner.sandbox.mesh.security.request_authentication import jwt_filter, requests_for
+from labrunner.sandbox.mesh.telemetry import log_fields
 from labrunner.sandbox.mesh.traffic.cluster import MESH_ALPN, Cluster, cluster_name
 from labrunner.sandbox.mesh.traffic.filter_chain import (
     HTTP_ALPN_ACCEPTED,
@@ -161,6 +162,7 @@ def _network_filters(context: InboundContext, port: _Port, *, http: bool) -> lis
         return [*rbac, tcp_proxy(f"inbound|{port.number}||", cluster, log)]
     rbac = rbac_filters(policies, "http", trust_domain=domain, addresses=context.addresses)
     jwt = jwt_filter(requests_for(context.world, context.proxy))
+    log = log_fields(context.world, context.proxy, "inbound", port.number)
     routes = {
         "name": f"inbound|{port.number}||",
         "validate_clusters": False,

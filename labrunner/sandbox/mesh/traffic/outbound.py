@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labrunner.sandbox.mesh.model import Config, Service, ServicePort
+from labrunner.sandbox.mesh.telemetry import log_fields
 from labrunner.sandbox.mesh.traffic.cluster import (
     MESH_ALPN,
     Cluster,
@@ -269,7 +270,8 @@ class _Outbound:
 
     def _http(self, name: str, route_config: dict[str, Any], port: int) -> Filter:
         extra = {"use_remote_address": False, "forward_client_cert_details": "SANITIZE", "server_name": "envoy"}
-        return http_manager(f"outbound_{name}", route_config, [], self._log(port), **extra)
+        log = log_fields(self._context.world, self._proxy, "outbound", port)
+        return http_manager(f"outbound_{name}", route_config, [], log, **extra)
 
     # routes
 
