@@ -7,13 +7,15 @@ only when its command is called, so that `labrunner --help` stays quick.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
-import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from labrunner import __version__
+from labrunner.cli import streams
+from labrunner.cli.parser import CommandParser
 from labrunner.errors import ExitCode, LabrunnerError
 
 COMMANDS: dict[str, str] = {
@@ -43,34 +45,53 @@ examples:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return the exit code. Never raises for bad input."""
+    streams.prepare()
+    code = _guarded(lambda: _dispatch(list(argv)))
+    flushed = _guarded(_flush)
+    return code or flushed
+
+
+def _flush() -> int:
     try:
-        return int(_dispatch(list(argv)))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the work was done
+        streams.abandon_stdout()
+    return ExitCode.OK
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """What `work` returns, or the exit code of what it raised, which has been told on stderr."""
+    try:
+        return int(work())
     except LabrunnerError as error:
-        sys.stderr.write(f"labrunner: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"  {error.hint}\n")
+        _tell(error.message, error.hint)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("labrunner: interrupted\n")
+        _tell("interrupted")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output went away (`labrunner list | head`): that is not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.abandon_stdout()
         return 128 + signal.SIGPIPE
-    finally:
-        _flush()
+    except OSError as error:
+        # What a command knows how to explain it has: what is left is a disk or a folder that does not do its part.
+        streams.abandon_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        _tell(
+            f"{where}{error.strerror or error}", "Mend that, then run it again; nothing that was shown as done is lost."
+        )
+        return int(ExitCode.ENVIRONMENT)
 
 
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+def _tell(message: str, hint: str = "") -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"labrunner: {message}\n" + (f"  {hint}\n" if hint else ""))
+        sys.stderr.flush()
 
 
 def _dispatch(argv: list[str]) -> int:
     command = next((word for word in argv if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="labrunner",
         description="Interactive labs for Kubernetes, Istio and Azure. Without a command: the catalogue.",
         epilog=_EXAMPLE,
@@ -87,7 +108,7 @@ def _dispatch(argv: list[str]) -> int:
             module.configure(sub)
             sub.set_defaults(execute=module.execute)
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse(argv)
     except SystemExit as stop:
         return int(stop.code or 0)
     if args.command is None:

@@ -73,6 +73,8 @@ def _wanted(paths: list[str]) -> tuple[list[Path], list[Path]]:
         elif os.path.isfile(path) and _is_check(path):
             checks.append(path)
         elif os.path.exists(path) and not os.path.isdir(path):
+            if path.suffix not in (".yaml", ".yml"):
+                raise UsageError(f"'{name}' is no YAML file", hint="Name a lab's folder, or a .yaml file of a lab.")
             labs.append(_lab_of_part(path))
         else:
             labs.append(content.find_lab(name))

@@ -156,7 +156,7 @@ class Sandbox:
         self._ask("save", snapshot_id)
 
     def snapshot_restore(self, snapshot_id: str) -> None:
-        """Put the whole state back: running watches end, clients list again. `EnvironmentFault` for an unknown id."""
+        """Put the whole state back: running watches end, clients list again. `UsageError` for an unknown id."""
         self._known(snapshot_id)
         self._ask("restore", snapshot_id)
 
@@ -166,14 +166,14 @@ class Sandbox:
         return [path.stem for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
 
     def snapshot_delete(self, snapshot_id: str) -> None:
-        """Raises `EnvironmentFault` when there is no such snapshot."""
+        """Raises `UsageError` when there is no such snapshot."""
         self._known(snapshot_id).unlink()
 
     def _known(self, snapshot_id: str) -> Path:
         path = self._layout.snapshots / f"{snapshot_id}.jsonl"
         if path.parent != self._layout.snapshots or not path.exists():
             there = ", ".join(self.snapshot_list()) or "none yet"
-            raise EnvironmentFault(f"there is no snapshot '{snapshot_id}'", hint=f"There are: {there}.")
+            raise UsageError(f"there is no snapshot '{snapshot_id}'", hint=f"There are: {there}.")
         return path
 
     # processes
