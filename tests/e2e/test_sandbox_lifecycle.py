@@ -231,7 +231,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert run(["sandbox", "env", "--name", "cli", "--shell", "fish"]) == ExitCode.OK
         assert "set -gx KUBECONFIG '" in capsys.readouterr().out
         assert run(["sandbox", "snapshot", "save", "s1", "--name", "cli"]) == ExitCode.OK
-        assert run(["sandbox", "snapshot", "restore", "nope", "--name", "cli"]) == ExitCode.ENVIRONMENT
+        assert run(["sandbox", "snapshot", "restore", "nope", "--name", "cli"]) == ExitCode.USAGE
         assert run(["sandbox", "snapshot", "save", "--name", "cli"]) == ExitCode.USAGE
         assert run(["sandbox", "exec", "--name", "cli"]) == ExitCode.USAGE
     finally:
