@@ -125,3 +125,57 @@ async def test_psql_asks_postgres(world: World) -> None:
     assert outcome.out == "CREATE TABLE\nINSERT 0 2\n id | name \n----+------\n  2 | b\n  1 | a\n(2 rows)\n\n"
     outcome = await sh(client, "PGPASSWORD=no psql -h db -U postgres -c 'select 1'")
     assert (outcome.code, 'password authentication failed for user "postgres"' in outcome.err) == (2, True)
+
+
+WORDS = {
+    "date": ("date foo", "date: invalid date 'foo'\n", 1),
+    "missing operand": ("rm", "BusyBox v1.37.0 (2024-09-26 21:31:42 UTC) multi-call binary.\n\n"
+                        "Usage: rm [-irf] FILE...\n",
+                        1),
+    "option": ("sort -Q 2>&1 | head -n 1 >&2", "sort: invalid option -- 'Q'\n", 0),
+    "copy into nowhere": ("touch /tmp/a; cp /tmp/a /none/", "cp: can't create '/none/': Is a directory\n", 1),
+    "tar of nothing": ("tar cf /tmp/t.tar /none", "tar: /none: No such file or directory\n"
+                       "tar: error exit delayed from previous errors\n", 1),
+    "head of nothing": ("head /none", "head: /none: No such file or directory\n", 1),
+    "tail of nothing": ("tail /none", "tail: can't open '/none': No such file or directory\n", 1),
+    "unknown applet": ("busybox nosuch", "nosuch: applet not found\n", 127),
+    "unknown user": ("id nosuch", "id: unknown user nosuch\n", 1),
+    "no terminal": ("stty -a", "stty: standard input: Inappropriate ioctl for device\n", 1),
+    "timeout": ("timeout 1 nosuch", "timeout: can't execute 'nosuch': No such file or directory\n", 127),
+    "diff": ("diff /none /etc/passwd", "diff: can't stat '/none': No such file or directory\n", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORDS)
+async def test_how_busybox_says_it(box: ContainerMachine, name: str) -> None:
+    text, said, code = WORDS[name]
+    outcome = await sh(box, text)
+    assert (outcome.err, outcome.code) == (said, code)
+
+
+async def test_small_tools(box: ContainerMachine) -> None:
+    text = "busybox echo via; factor 12; shuf -i 7-7; printf '\\tx\\n' | expand; printf 'a\\r\\n' | dos2unix | wc -c; "
+    text += "printf 'a\\tb\\r\\n' | cat -A; printf 'AB\\n' | od -An -tx1; echo abc | hexdump -C; cat /proc/self/comm; "
+    text += "timeout -s KILL 0.05 sleep 5; echo $?"
+    assert (await sh(box, text)).out == (
+        "via\n12: 2 2 3\n7\n        x\n2\na^Ib^M$\n 41 42 0a\n"
+        "00000000  61 62 63 0a                                       |abc.|\n00000004\ncat\n137\n"
+    )
+
+
+async def test_diff_as_gnu_shows_it(world: World) -> None:
+    debian = world.pod("debian", "debian", command=["sleep", "9"])
+    text = "printf 'a\\nb\\nc\\n' > /tmp/1; printf 'a\\nx\\nc\\nd\\n' > /tmp/2; diff /tmp/1 /tmp/2"
+    assert (await sh(debian, text)).out == "2c2\n< b\n---\n> x\n3a4\n> d\n"
+
+
+async def test_what_a_pod_declares_is_known_to_its_command_and_the_image_is_not(world: World) -> None:
+    pod = world.pod(
+        "declares", command=["sh", "-c", "echo $(A) $(HOSTNAME) $$(A) $(B); sleep 9"],
+        env=[{"name": "A", "value": "one"}, {"name": "B", "value": "$(A)-$(PATH)"}],
+        volumeMounts=[{"name": "v", "mountPath": "/v", "subPathExpr": "$(A)"}],
+        spec={"volumes": [{"name": "v", "emptyDir": {}}]},
+    )  # fmt: skip
+    outcome = await sh(pod, "env | grep -n -e ^PATH -e ^HOSTNAME -e ^A= -e ^B=; tr '\\0' ' ' < /proc/1/cmdline")
+    assert outcome.out.endswith("sh -c echo one $(HOSTNAME) $(A) one-$(PATH); sleep 9 ")
+    assert [line.split("=")[0] for line in outcome.out.splitlines()[:4]] == ["1:PATH", "2:HOSTNAME", "3:A", "4:B"]

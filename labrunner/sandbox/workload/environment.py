@@ -18,12 +18,15 @@ _REFERENCE = re.compile(r"\$(\$|\([A-Za-z_][-A-Za-z0-9_.]*\))")
 
 
 def environment(api: Api, pod: Obj, container: dict[str, Any], image: Image, hostname: str) -> dict[str, str]:
-    """Every variable that the container's first process gets."""
-    found = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
-    found |= image.env
+    """Every variable that the container's first process gets, the runtime's and the image's first."""
+    return {"PATH": DEFAULT_PATH, "HOSTNAME": hostname, **image.env, **declared(api, pod, container)}
+
+
+def declared(api: Api, pod: Obj, container: dict[str, Any]) -> dict[str, str]:
+    """What the pod says, then the services: all that `$(NAME)` may refer to. Source: pkg/kubelet/kubelet_pods.go."""
+    found: dict[str, str] = {}
     namespace = pod["metadata"].get("namespace", "")
     services = service_variables(api, namespace, links=pod["spec"].get("enableServiceLinks", True))
-    found |= services
     for source in container.get("envFrom") or ():
         prefix = source.get("prefix", "")
         for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
@@ -39,8 +42,8 @@ def environment(api: Api, pod: Obj, container: dict[str, Any], image: Image, hos
                 continue
             found[variable["name"]] = taken
         else:
-            found[variable["name"]] = expanded(value or "", found)
-    return found
+            found[variable["name"]] = expanded(value or "", {**services, **found})
+    return found | {name: value for name, value in services.items() if name not in found}
 
 
 def expanded(text: str, variables: dict[str, str]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import posixpath
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from labrunner.sandbox.workload.filesystem.node import Generated, GeneratedDirectory, Node, Symlink
+from labrunner.sandbox.workload.filesystem.node import Directory, Generated, GeneratedDirectory, Node, Symlink
 
 if TYPE_CHECKING:
+    from labrunner.sandbox.workload.filesystem.tree import FileSystem
     from labrunner.sandbox.workload.machine.container import ContainerMachine
     from labrunner.sandbox.workload.machine.process import Process
 
@@ -60,6 +62,18 @@ def mounts(container: ContainerMachine) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _view(fs: FileSystem, path: str) -> GeneratedDirectory:
+    """A directory of another container with what is mounted in it, to be looked at."""
+
+    def children() -> Mapping[str, Node]:
+        return {
+            name: _view(fs, posixpath.join(path, name)) if isinstance(node, Directory) else node
+            for name, node in fs.listing(path).items()
+        }
+
+    return GeneratedDirectory(children)
+
+
 def _process(process: Process, viewer: ContainerMachine) -> Mapping[str, Node]:
     name = process.name or "sh"
     status = (
@@ -78,7 +92,7 @@ def _process(process: Process, viewer: ContainerMachine) -> Mapping[str, Node]:
             0o400
         ),
         "cwd": Symlink(process.cwd),
-        "root": Symlink("/") if process.container is viewer else GeneratedDirectory(lambda: process.fs.listing("/")),
+        "root": Symlink("/") if process.container is viewer else _view(process.fs, "/"),
         "fd": GeneratedDirectory(lambda: {str(n): Symlink(f"/dev/fd/{n}") for n in process.descriptors}, 0o500),
         "stat": _text(lambda: f"{process.pid} ({name[:15]}) S {process.parent.pid if process.parent else 0} "
                               f"{process.session} {process.session} 0 -1 4194560\n"),

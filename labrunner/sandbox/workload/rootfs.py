@@ -19,7 +19,8 @@ _BUSYBOX = (
     "tar ps kill "
     "killall pidof pgrep pkill top free vi nslookup nc ping ip ifconfig netstat traceroute arp route telnet wget echo "
     "true false yes sleep printf test [ env printenv pwd date seq expr nohup timeout watch time which uname hostname "
-    "arch nproc uptime id whoami groups clear tty sync usleep mktemp setsid tree"
+    "arch nproc uptime id whoami groups clear tty sync usleep mktemp setsid tree stty nice ionice unlink factor shuf "
+    "expand unexpand dos2unix unix2dos install"
 )
 _ALPINE_LACKS = {"telnet"}
 _ALPINE_ADDS = "getent"
@@ -30,7 +31,7 @@ _DEBIAN = (
     "base64 md5sum sha1sum sha256sum sha512sum cksum gzip gunzip zcat sed awk tar hostname echo true false yes "
     "sleep printf "
     "test [ env printenv pwd date seq expr nohup timeout which uname arch nproc id whoami groups tty sync mktemp "
-    "getent setsid clear"
+    "getent setsid clear stty nice ionice unlink factor shuf expand unexpand"
 )
 _FAMILY = {
     "docker.io/library/busybox": "busybox", "docker.io/library/alpine": "alpine", "docker.io/library/bash": "alpine",
@@ -186,7 +187,7 @@ def _base(family: str, tag: str) -> Directory:
     for name in names:
         put(root, f"{'sbin' if name in _SBIN and home == 'bin' else home}/{name}", _program(name))
     if names and home == "bin":
-        put(root, "bin/busybox", _program("sh"))
+        put(root, "bin/busybox", _program("busybox"))
     for path, text in _etc(family, tag).items():
         put(root, path, _file(text))
     put(root, "etc/shadow", File(b"root:*::0:::::\n", 0o600, mtime=BUILD_TIME), keep=True)

@@ -16,7 +16,7 @@ from labrunner.sandbox.kube.api import Api, Change, Obj
 from labrunner.sandbox.kube.controllers.kubelet.runtime import OCI_FAILURE, Exited, PlannedRuntime, Run, argv_of
 from labrunner.sandbox.workload import images, procfs, rootfs
 from labrunner.sandbox.workload.apps import table as apps
-from labrunner.sandbox.workload.environment import environment, expanded
+from labrunner.sandbox.workload.environment import declared, environment, expanded
 from labrunner.sandbox.workload.filesystem.node import Directory, File, Generated, Node
 from labrunner.sandbox.workload.filesystem.tree import FileSystem, Mount, Owner
 from labrunner.sandbox.workload.images import Image
@@ -66,7 +66,8 @@ class WorkloadRuntime:
         machine = self._machine(pod)
         instance = self._container(api, pod, container, image, machine)
         machine.add(instance)
-        argv = [expanded(word, instance.env) for word in argv_of(container, image)]
+        known = declared(api, pod, container)
+        argv = [expanded(word, known) for word in argv_of(container, image)]
         argv = argv or [image.repository.rpartition("/")[2]]
         cwd = instance.workdir
         if not instance.fs.is_dir(cwd):
@@ -216,7 +217,7 @@ class WorkloadRuntime:
                 continue
             root, read_only, kind = volumes.root(volume)
             node: Node = root
-            path = mount.get("subPath") or expanded(mount.get("subPathExpr") or "", instance.env)
+            path = mount.get("subPath") or expanded(mount.get("subPathExpr") or "", declared(api, pod, container))
             if path:
                 node = sub_path(root, path)
             group = (pod["spec"].get("securityContext") or {}).get("fsGroup")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from labrunner.sandbox.workload.runtime import WorkloadRuntime
 
 _LAST_OUTPUT_SECONDS = 2.0
+_DETACH_SECONDS = 0.5
 
 
 async def execute(ctx: Context, runtime: WorkloadRuntime) -> web.StreamResponse:
@@ -182,9 +183,12 @@ async def attach(ctx: Context, runtime: WorkloadRuntime) -> web.StreamResponse:
         _pump(session, instance.log, tap, stdout=path.flag("stdout"), stderr=path.flag("stderr"))
     )
     ending = asyncio.ensure_future(instance.main.ended.wait() if instance.main else asyncio.sleep(0))
+    detaching = asyncio.ensure_future(input_.detached.wait())
     try:
-        await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
-        if ending.done():
+        await asyncio.wait((serving, ending, detaching), return_when=asyncio.FIRST_COMPLETED)
+        if detaching.done() and not ending.done():  # containerd lets such a client go: its output has a moment to come
+            await asyncio.wait((serving, ending), timeout=_DETACH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done() or detaching.done():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_OUTPUT_SECONDS):
                     while not tap.empty():
@@ -195,7 +199,7 @@ async def attach(ctx: Context, runtime: WorkloadRuntime) -> web.StreamResponse:
         instance.log.taps.remove(tap)
         while not tap.empty():
             tap.get_nowait()
-        for task in (serving, pumping, ending):
+        for task in (serving, pumping, ending, detaching):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             await serving
@@ -223,6 +227,8 @@ class _ToContainer:
 
     def __init__(self, instance: ContainerMachine, container: dict[str, Any], *, wanted: bool) -> None:
         self._instance, self._container, self._wanted = instance, container, wanted
+        self.detached = asyncio.Event()
+        """The client's input has ended while the container's goes on."""
 
     async def data(self, data: bytes) -> None:
         if not self._wanted:
@@ -234,7 +240,11 @@ class _ToContainer:
                 await self._instance.stdin.push(data)
 
     def end(self) -> None:
-        if self._wanted and self._container.get("stdinOnce"):
+        if not self._wanted:
+            return
+        if not self._container.get("stdinOnce") or self._container.get("tty"):
+            self.detached.set()
+        if self._container.get("stdinOnce"):
             if self._instance.stdin is not None:
                 self._instance.stdin.close_write()
             if self._instance.terminal is not None:

@@ -120,7 +120,7 @@ class Process:
         if device is not None:
             return device
         if how == "r":
-            node = self.fs.node(path, self.cwd, owner=self.owner)
+            node = self.fs.node(self._own(path), self.cwd, owner=self.owner)
             if isinstance(node, Directory):
                 raise fault(errno.EISDIR, path)
             if not isinstance(node, File) or not may(node, self.owner, 4):
@@ -174,7 +174,11 @@ class Process:
         return stream.retain()
 
     def read_file(self, path: str) -> bytes:
-        return self.fs.read(path, self.cwd, self.owner)
+        return self.fs.read(self._own(path), self.cwd, self.owner)
+
+    def _own(self, path: str) -> str:
+        """`/proc/self` is whoever looks."""
+        return f"/proc/{self.pid}{path[10:]}" if path.startswith("/proc/self/") else path
 
     # time
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import posixpath
 import tarfile
+from datetime import UTC, datetime
 
 from labrunner.sandbox.workload.filesystem.node import Device, Directory, File, Symlink
 from labrunner.sandbox.workload.machine.process import Process
 from labrunner.sandbox.workload.programs.encode import gunzipped, gzipped
 from labrunner.sandbox.workload.programs.files import reason, walk
-from labrunner.sandbox.workload.programs.options import OptionFault, Options, parse, wrong
+from labrunner.sandbox.workload.programs.options import OptionFault, Options, lacking, parse, wrong
 from labrunner.sandbox.workload.programs.table import program
 from labrunner.sandbox.workload.shell.pattern import fnmatch
 
@@ -44,7 +45,7 @@ async def tar(process: Process) -> int:
     if not mode:
         gnu = process.container.family == "debian"
         text = "You must specify one of the '-Acdtrux' options" if gnu else "need at least one option"
-        return await process.fail(text, 2)
+        return await process.fail(text, 2) if gnu else await lacking(process)
     base = process.cwd
     for folder in options.values("C"):
         base = posixpath.join(base, folder)
@@ -103,8 +104,9 @@ async def _create(process: Process, options: Options, base: str) -> int:
         await process.write(data)
     else:
         process.fs.write(name, data, process.cwd, process.owner)
-    if status and gnu:
-        await process.say("Exiting with failure status due to previous errors")
+    if status:
+        words = "Exiting with failure status due to" if gnu else "error exit delayed from"
+        await process.say(f"{words} previous errors")
     return status
 
 
@@ -134,7 +136,8 @@ async def _extract(process: Process, options: Options, base: str, *, listing: bo
         data = await process.stdin.readall(_MAX_ARCHIVE) if name == "-" else process.read_file(name)
     except OSError as error:
         return await process.fail(f"{name}: Cannot open: {reason(error)}" if process.container.family == "debian" else
-                                  f"can't open '{name}': {reason(error)}", 2)  # fmt: skip
+                                  f"can't open '{name}': {reason(error)}",
+                                  2 if process.container.family == "debian" else 1)  # fmt: skip
     if data[:2] == b"\x1f\x8b":
         data = gunzipped(data) or b""
     status = 0
@@ -146,8 +149,9 @@ async def _extract(process: Process, options: Options, base: str, *, listing: bo
                                             for w in options.rest):  # fmt: skip
                     continue
                 shown = member.name + ("/" if member.isdir() else "")
+                gnu = process.container.family == "debian"
                 if listing:
-                    await process.line(_listed(member, shown) if options.flag("v") else shown)
+                    await process.line(_listed(member, shown, gnu=gnu) if options.flag("v") else shown)
                     continue
                 parts = [p for p in member.name.split("/") if p not in ("", ".")][strip:]
                 if ".." in parts:
@@ -157,7 +161,6 @@ async def _extract(process: Process, options: Options, base: str, *, listing: bo
                 try:
                     await _put(process, options, archive, member, posixpath.join(base, *parts) if parts else base)
                 except OSError as error:
-                    gnu = process.container.family == "debian"
                     shown = f"{member.name}: Cannot open" if gnu else f"can't open '{member.name}'"
                     await process.say(f"{shown}: {reason(error)}")
                     status = 2 if process.container.family == "debian" else 1
@@ -173,11 +176,14 @@ async def _extract(process: Process, options: Options, base: str, *, listing: bo
     return status
 
 
-def _listed(member: tarfile.TarInfo, shown: str) -> str:
+def _listed(member: tarfile.TarInfo, shown: str, *, gnu: bool) -> str:
     kind = "d" if member.isdir() else "l" if member.issym() else "-"
     bits = "".join(c if member.mode >> (8 - i) & 1 else "-" for i, c in enumerate("rwxrwxrwx"))
     link = f" -> {member.linkname}" if member.issym() else ""
-    return f"{kind}{bits} {member.uname or member.uid}/{member.gname or member.gid} {member.size:9d} {shown}{link}"
+    layout = "%Y-%m-%d %H:%M" if gnu else "%Y-%m-%d %H:%M:%S"
+    when = datetime.fromtimestamp(member.mtime, UTC).strftime(layout)
+    owners = f"{member.uname or member.uid}/{member.gname or member.gid}"
+    return f"{kind}{bits} {owners} {member.size:{max(1, 18 - len(owners)) if gnu else 9}d} {when} {shown}{link}"
 
 
 async def _put(

@@ -15,7 +15,7 @@ from labrunner.sandbox.workload import procfs
 from labrunner.sandbox.workload.filesystem.node import Directory, File
 from labrunner.sandbox.workload.machine import signals
 from labrunner.sandbox.workload.machine.process import Process, never
-from labrunner.sandbox.workload.programs.options import OptionFault, parse, wrong
+from labrunner.sandbox.workload.programs.options import OptionFault, lacking, parse, wrong
 from labrunner.sandbox.workload.programs.table import program
 from labrunner.sandbox.workload.shell import conditional
 from labrunner.sandbox.workload.shell.builtins import echo_text
@@ -62,7 +62,7 @@ async def sleep(process: Process) -> int:
     words = [w for w in process.argv[1:] if w != "--"]
     if not words:
         if process.container.family == "debian":
-            return await process.fail("missing operand\nTry 'sleep --help' for more information.")
+            return await lacking(process)
         return await wrong(process, OptionFault("", missing=True))
     total = 0.0
     for word in words:
@@ -97,7 +97,7 @@ async def printf_(process: Process) -> int:
     if words[:1] == ["--"]:
         words = words[1:]
     if not words:
-        return await process.fail("missing operand")
+        return await lacking(process)
     try:
         text, complaints = printf.render(words[0], words[1:])
     except printf.PrintfFault as error:
@@ -175,7 +175,7 @@ async def pwd(process: Process) -> int:
 async def nohup(process: Process) -> int:
     words = process.argv[1:]
     if not words:
-        return await process.fail("missing operand", 125)
+        return await lacking(process, 125)
     if process.name == "nohup":
         process.ignored.add(1)
         return await run(process, words)
@@ -194,13 +194,15 @@ async def timeout(process: Process) -> int:
     seconds = duration(options.rest[0]) if options.rest else None
     number = signals.parse(options.value("s", "TERM"))
     if seconds is None or len(options.rest) < 2 or number is None:
-        return await process.fail(
-            f"invalid time interval ‘{options.rest[0]}’" if options.rest else "missing operand", 125
-        )
+        if len(options.rest) < 2:
+            return await lacking(process, 125 if process.container.family == "debian" else 1)
+        return await process.fail(f"invalid time interval ‘{options.rest[0]}’", 125)
     try:
         child = await process.start(options.rest[1:])
     except OSError as error:
-        await process.say(f"failed to run command ‘{options.rest[1]}’: {error.strerror}")
+        gnu = process.container.family == "debian"
+        words = f"failed to run command ‘{options.rest[1]}’" if gnu else f"can't execute '{options.rest[1]}'"
+        await process.say(f"{words}: {error.strerror}")
         return 127 if error.errno == errno.ENOENT else 126
     try:
         async with asyncio.timeout(seconds or None):
@@ -217,7 +219,9 @@ async def timeout(process: Process) -> int:
     except TimeoutError:
         child.kill(9)
         return 137
-    return status if options.flag("preserve") else 143 if process.container.family != "debian" else 124
+    if process.container.family != "debian":
+        return status
+    return status if options.flag("preserve") else 137 if number == 9 else 124
 
 
 @program("watch")
@@ -262,13 +266,22 @@ async def date(process: Process) -> int:
     if text := options.value("d"):
         found = _date_from(text, when)
         if found is None:
-            return await process.fail(f"invalid date '{text}'")
+            gnu = process.container.family == "debian"
+            return await process.fail(f"invalid date ‘{text}’" if gnu else f"invalid date '{text}'")
         when = found
     elif path := options.value("r"):
         when = datetime.fromtimestamp(process.fs.node(path, process.cwd).mtime, UTC)
     if options.flag("s"):
         return await process.fail("can't set date: Operation not permitted")
     layout = next((w[1:] for w in options.rest if w.startswith("+")), "")
+    for word in options.rest:
+        if word.startswith("+"):
+            continue
+        gnu = process.container.family == "debian"
+        if re.fullmatch(r"\d{8}(\d{2}){0,2}(\.\d{2})?", word):
+            words = "cannot set date: Operation not permitted" if gnu else "can't set date: Operation not permitted"
+            return await process.fail(words)
+        return await process.fail(f"invalid date ‘{word}’" if gnu else f"invalid date '{word}'")
     if options.flag("I"):
         kind = options.value("I")
         layout = {"": "%Y-%m-%d", "date": "%Y-%m-%d", "hours": "%Y-%m-%dT%H+00:00", "minutes": "%Y-%m-%dT%H:%M+00:00",
@@ -336,7 +349,9 @@ async def seq(process: Process) -> int:
         else:
             numbers.append(word)
     if not numbers or len(numbers) > 3:
-        return await process.fail("missing operand" if not numbers else f"extra operand '{numbers[3]}'")
+        if not numbers:
+            return await lacking(process)
+        return await process.fail(f"extra operand '{numbers[3]}'")
     try:
         values = [float(n) for n in numbers]
     except ValueError:
@@ -451,6 +466,14 @@ async def id_(process: Process) -> int:
         await process.line(user)
         return 0
     groups = list(dict.fromkeys((owner.gid, *owner.groups)))
+    asked = next((w for w in process.argv[1:] if not w.startswith("-")), "")
+    if asked and process.name == "id":
+        row = next((r for r in container.table("/etc/passwd") if asked in (r[0], r[2])), None)
+        if row is None:
+            gnu = container.family == "debian"
+            return await process.fail(f"‘{asked}’: no such user" if gnu else f"unknown user {asked}")
+        owner = type(owner)(int(row[2]), int(row[3]))
+        user, group, groups = row[0], container.group_name(owner.gid), [owner.gid]
     if process.name == "groups":
         await process.line(" ".join(container.group_name(g) or str(g) for g in groups))
         return 0

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from labrunner.sandbox.workload.filesystem.node import Device, Directory, File, Node, Symlink, total_size
 from labrunner.sandbox.workload.machine.process import Process
-from labrunner.sandbox.workload.programs.options import OptionFault, Options, parse, wrong
+from labrunner.sandbox.workload.programs.options import OptionFault, Options, lacking, parse, wrong
 from labrunner.sandbox.workload.programs.table import program
 
 MAX_DEPTH = 100
@@ -35,11 +35,11 @@ async def cat(process: Process) -> int:
             status = await file_fault(process, name, error)
             continue
         try:
-            if numbered or options.flag("A", "E", "e"):
+            if numbered or options.flag("A", "E", "e", "v", "t", "T"):
                 while line := await stream.readline():
-                    shown = line
+                    shown = _visible(line) if options.flag("A", "v", "t", "T") else line
                     if options.flag("A", "E", "e") and line.endswith(b"\n"):
-                        shown = line[:-1] + b"$\n"
+                        shown = shown[:-1] + b"$\n"
                     if numbered and not (options.flag("b") and line == b"\n"):
                         shown = f"{number:6d}\t".encode() + shown
                         number += 1
@@ -56,10 +56,28 @@ async def cat(process: Process) -> int:
     return status
 
 
+def _visible(line: bytes) -> bytes:
+    """`^I` for a tab, `^M` for a carriage return, `M-x` for what is beyond ASCII."""
+    out = bytearray()
+    for value in line:
+        if value >= 128:
+            out += b"M-"
+            value -= 128
+        if value == 10 or 32 <= value < 127:
+            out.append(value)
+        else:
+            out += b"^" + bytes((value ^ 0x40,))
+    return bytes(out)
+
+
+_NAMING = frozenset(("ls", "stat", "rm", "head", "wc", "sort", "sed", "awk", "gzip", "gunzip", "zcat", "grep", "egrep"))
+"""Applets that say `NAME: reason` of a file that they cannot open."""
+
+
 async def file_fault(process: Process, name: str, error: OSError) -> int:
     """Say it as busybox or GNU do."""
     text = f"{name}: {reason(error)}"
-    opening = process.container.family in ("busybox", "alpine") and process.name not in ("ls", "stat", "rm")
+    opening = process.container.family in ("busybox", "alpine") and process.name not in _NAMING
     if opening and error.errno in (errno.ENOENT, errno.EACCES):
         text = f"can't open '{name}': {reason(error)}"
     elif opening and error.errno == errno.EISDIR:
@@ -299,7 +317,7 @@ async def rm(process: Process) -> int:
     gnu = process.container.family == "debian"
     force = options.flag("f")
     if not options.rest and not force:
-        return await process.fail("missing operand") if gnu else await wrong(process, OptionFault("", missing=True))
+        return await lacking(process)
     status = 0
     for name in options.rest:
         if posixpath.normpath(posixpath.join(process.cwd, name)) == "/" and options.flag("r", "R"):
@@ -379,7 +397,7 @@ async def ln(process: Process) -> int:
     except OptionFault as error:
         return await wrong(process, error)
     if not options.rest:
-        return await process.fail("missing file operand")
+        return await lacking(process, text="missing file operand")
     *targets, link = options.rest if len(options.rest) > 1 else [options.rest[0], posixpath.basename(options.rest[0])]
     for target in targets:
         path = link
@@ -427,7 +445,7 @@ async def _transfer(process: Process, options: Options, *, copy: bool) -> int:
     fs, cwd, gnu = process.fs, process.cwd, process.container.family == "debian"
     if len(options.rest) < 2:
         what = f"missing destination file operand after '{options.rest[0]}'" if options.rest else "missing file operand"
-        return await process.fail(what)
+        return await lacking(process, text=what)
     *sources, target = options.rest
     into = fs.is_dir(target, cwd) and not options.flag("T")
     if len(sources) > 1 and not into:
@@ -435,6 +453,11 @@ async def _transfer(process: Process, options: Options, *, copy: bool) -> int:
             f"target '{target}' is not a directory" if gnu else f"target '{target}': Not a directory"
         )
     status = 0
+    if target.endswith("/") and not into:
+        parent = target.rstrip("/")
+        text = f"cannot create regular file '{target}'" if gnu else f"can't create '{target}'"
+        if not (fs.exists(posixpath.dirname(parent) or ".", cwd) and fs.is_dir(sources[0], cwd)):
+            return await process.fail(f"{text}: {'Not a directory' if gnu else 'Is a directory'}")
     for source in sources:
         where = posixpath.join(target, posixpath.basename(source.rstrip("/"))) if into else target
         try:
@@ -616,7 +639,7 @@ async def chmod(process: Process) -> int:
     recursive = any(w in ("-R", "--recursive") for w in words)
     words = [w for w in words if w not in ("-R", "--recursive", "-v", "-f", "-c", "--")]
     if len(words) < 2:
-        return await process.fail("missing operand")
+        return await lacking(process)
     status = 0
     for name in words[1:]:
         for path in walk(process, name) if recursive else [name]:
@@ -646,7 +669,7 @@ async def chown(process: Process) -> int:
     recursive = any(w in ("-R", "--recursive") for w in words)
     words = [w for w in words if not w.startswith("-")]
     if len(words) < 2:
-        return await process.fail("missing operand")
+        return await lacking(process)
     user, _, group = words[0].partition(":") if process.name == "chown" else ("", "", words[0])
     container, status = process.container, 0
     if user and not user.isdigit() and not any(row[0] == user for row in container.table("/etc/passwd")):
@@ -787,7 +810,7 @@ async def readlink(process: Process) -> int:
 async def basename(process: Process) -> int:
     words = process.argv[1:]
     if not words:
-        return await process.fail("missing operand")
+        return await lacking(process)
     name = posixpath.basename(words[0].rstrip("/")) or "/"
     if len(words) > 1 and name.endswith(words[1]) and name != words[1]:
         name = name[: -len(words[1])]
@@ -799,7 +822,7 @@ async def basename(process: Process) -> int:
 async def dirname(process: Process) -> int:
     for word in process.argv[1:]:
         await process.line(posixpath.dirname(word.rstrip("/")) or ("/" if word.startswith("/") else "."))
-    return 0 if process.argv[1:] else await process.fail("missing operand")
+    return 0 if process.argv[1:] else await lacking(process)
 
 
 @program("find")

@@ -550,13 +550,18 @@ async def ip(process: Process) -> int:
 @program("ifconfig")
 async def ifconfig(process: Process) -> int:
     address = _own(process)
-    await process.write(
+    shown = (
         f"eth0      Link encap:Ethernet  HWaddr {_mac(address).upper()}  \n"
         f"          inet addr:{address}  Bcast:{address.rpartition('.')[0]}.255  Mask:255.255.255.0\n"
         "          UP BROADCAST RUNNING MULTICAST  MTU:1500  Metric:1\n\n"
         "lo        Link encap:Local Loopback  \n          inet addr:127.0.0.1  Mask:255.0.0.0\n"
         "          UP LOOPBACK RUNNING  MTU:65536  Metric:1\n\n"
     )
+    name = next((word for word in process.argv[1:] if not word.startswith("-")), "")
+    found = [part for part in shown.split("\n\n") if part.startswith(name.ljust(10))] if name else [shown[:-2]]
+    if not found:
+        return await process.fail(f"{name}: error fetching interface information: Device not found")
+    await process.write("\n\n".join(found) + "\n\n")
     return 0
 
 

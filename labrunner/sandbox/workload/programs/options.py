@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from labrunner.sandbox.workload.machine.process import Process
+from labrunner.sandbox.workload.programs import usage
 
 
 class OptionFault(Exception):
@@ -15,7 +16,7 @@ class OptionFault(Exception):
         self.option, self.missing, self.long = option, missing, long
 
     def text(self, family: str) -> str:
-        gnu = family == "debian"
+        gnu = family != "alpine"  # getopt is the C library's: busybox's own image has glibc, alpine musl
         if self.missing:
             if self.long:
                 return f"option '{self.option}' requires an argument"
@@ -114,9 +115,24 @@ def _short(found: Options, letters: str, pending: list[str], short: str) -> None
 
 async def wrong(process: Process, error: OptionFault, status: int = 1) -> int:
     """Say what is wrong with the options, and return the status."""
+    if error.missing and not error.option:
+        return await lacking(process, status)
+    if process.container.family != "debian" and error.option == "--help":
+        await process.write(usage.busybox(process.name))
+        return 0
     await process.say(error.text(process.container.family))
     if process.container.family == "debian":
         await process.error(f"Try '{process.name} --help' for more information.\n")
     else:
-        await process.error(f"BusyBox v1.37.0 () multi-call binary.\n\nUsage: {process.name} [OPTIONS]\n")
+        await process.error(usage.busybox(process.name))
+    return status
+
+
+async def lacking(process: Process, status: int = 1, text: str = "missing operand") -> int:
+    """Say that an operand is missing: busybox shows its usage instead."""
+    if process.container.family == "debian":
+        await process.say(text)
+        await process.error(f"Try '{process.name} --help' for more information.\n")
+    else:
+        await process.error(usage.busybox(process.name))
     return status

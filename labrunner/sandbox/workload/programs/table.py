@@ -25,6 +25,7 @@ _WHERE = {
     "openssl": "openssl",
     "postgres": "psql pg_isready",
     "mesh": "pilot-agent",
+    "small": "busybox stty nice ionice unlink factor shuf expand unexpand dos2unix unix2dos",
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names.split()}
 _LOADED: dict[str, Program] = {}

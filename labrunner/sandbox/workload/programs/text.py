@@ -12,7 +12,7 @@ from collections import deque
 from labrunner.sandbox.workload.machine.process import Process
 from labrunner.sandbox.workload.programs.files import file_fault, reason
 from labrunner.sandbox.workload.programs.inputs import Inputs, bytes_of, text_of
-from labrunner.sandbox.workload.programs.options import OptionFault, Options, parse, wrong
+from labrunner.sandbox.workload.programs.options import OptionFault, Options, lacking, parse, wrong
 from labrunner.sandbox.workload.programs.table import program
 from labrunner.sandbox.workload.text import printf
 
@@ -407,7 +407,7 @@ async def tr(process: Process) -> int:
     except OptionFault as error:
         return await wrong(process, error)
     if not options.rest:
-        return await process.fail("missing operand")
+        return await lacking(process)
     first = _tr_set(options.rest[0])
     second = _tr_set(options.rest[1]) if len(options.rest) > 1 else []
     delete, squeeze, complement = options.flag("d"), options.flag("s"), options.flag("c", "C")
@@ -632,33 +632,43 @@ async def od(process: Process) -> int:
     inputs = Inputs(process, names)
     async for _, piece in inputs.whole():
         data += piece
+    radix = next((w[2:] or after for w, after in itertools.pairwise([*process.argv, ""]) if w.startswith("-A")), "o")
+    hexadecimal = "x" in flags.replace("An", "")
     for start in range(0, len(data), 16):
         row = data[start : start + 16]
         shown = "".join(chr(b) if 32 <= b < 127 else "." for b in row)
         if kind == "xxd":
             cells = " ".join(row[i : i + 2].hex() for i in range(0, len(row), 2))
             await process.line(f"{start:08x}: {cells:<39}  {shown}")
-        elif kind == "hexdump" or "x" in flags:
+        elif kind == "od" and hexadecimal and "1" in flags:
+            await process.line(f"{_offset(start, radix)} {' '.join(f'{b:02x}' for b in row)}")
+        elif kind == "hexdump" or hexadecimal:
             cells = " ".join(f"{b:02x}" for b in row[:8]) + "  " + " ".join(f"{b:02x}" for b in row[8:])
             await process.line(f"{start:08x}  {cells:<49} |{shown}|")
         elif "c" in flags:
             names_ = {0: "\\0", 7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
             cells = " ".join(f"{names_.get(b, chr(b) if 32 <= b < 127 else f'{b:03o}'):>3}" for b in row)
-            await process.line(f"{start:07o} {cells}")
+            await process.line(f"{_offset(start, radix)} {cells}")
         else:
             words = " ".join(f"{int.from_bytes(row[i : i + 2], 'little'):06o}" for i in range(0, len(row), 2))
-            await process.line(f"{start:07o} {words}")
+            await process.line(f"{_offset(start, radix)} {words}")
         await process.breathe()
-    if kind == "od":
-        await process.line(f"{len(data):07o}")
+    if kind == "od" and radix != "n":
+        await process.line(_offset(len(data), radix))
+    elif kind == "hexdump" and data:
+        await process.line(f"{len(data):08x}")
     return inputs.status
+
+
+def _offset(value: int, radix: str) -> str:
+    return {"n": "", "d": f"{value:07d}", "x": f"{value:06x}"}.get(radix, f"{value:07o}")
 
 
 @program("cmp")
 async def cmp(process: Process) -> int:
     words = [w for w in process.argv[1:] if not w.startswith("-") or w == "-"]
     if len(words) < 2:
-        return await process.fail("missing operand", 2)
+        return await lacking(process, 2)
     found = []
     async for _, data in Inputs(process, words[:2], missing=2).whole():
         found.append(data)
@@ -670,8 +680,9 @@ async def cmp(process: Process) -> int:
     index = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     if "-s" not in process.argv:
         if index < min(len(a), len(b)):
+            unit = "byte" if process.container.family == "debian" else "char"
             await process.line(
-                f"{words[0]} {words[1]} differ: byte {index + 1}, line {a.count(bytes((10,)), 0, index) + 1}"
+                f"{words[0]} {words[1]} differ: {unit} {index + 1}, line {a.count(bytes((10,)), 0, index) + 1}"
             )
         else:
             await process.error(f"cmp: EOF on {words[0] if len(a) < len(b) else words[1]}\n")
@@ -684,12 +695,18 @@ async def diff(process: Process) -> int:
 
     words = [w for w in process.argv[1:] if not w.startswith("-") or w == "-"]
     if len(words) != 2:
-        return await process.fail("missing operand", 2)
+        return await lacking(process, 2)
     found = []
-    async for _, data in Inputs(process, words, missing=2).whole():
-        found.append(text_of(data).splitlines(keepends=True))
-    if len(found) < 2:
-        return 2
+    for word in words:
+        try:
+            stream = process.stdin.retain() if word == "-" else process.open(word)
+        except OSError as error:
+            gnu = process.container.family == "debian"
+            return await process.fail(f"{word}: {reason(error)}" if gnu else f"can't stat '{word}': {reason(error)}", 2)
+        try:
+            found.append(text_of(await stream.readall()).splitlines(keepends=True))
+        finally:
+            stream.release()
     if found[0] == found[1]:
         return 0
     if any(w in ("-q", "--brief") for w in process.argv):
@@ -697,9 +714,33 @@ async def diff(process: Process) -> int:
         return 1
     if sum(map(len, found)) > 20_000:
         return await process.fail("files too large", 2)
-    for line in difflib.unified_diff(found[0], found[1], words[0], words[1]):
-        await process.write(line if line.endswith("\n") else line + "\n")
+    flags = [w for w in process.argv[1:] if w.startswith("-") and w != "-"]
+    if process.container.family == "debian" and not any(f.startswith(("-u", "-U", "--unified")) for f in flags):
+        lines = normal_diff(found[0], found[1])
+    else:
+        lines = list(difflib.unified_diff(found[0], found[1], words[0], words[1]))
+    for line in lines:
+        await process.write(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n")
     return 1
+
+
+def normal_diff(old: list[str], new: list[str]) -> list[str]:
+    """The format of `diff` without options: `2c2`, `< old`, `---`, `> new`."""
+    import difflib
+
+    def span(start: int, end: int) -> str:
+        return f"{start + 1},{end}" if end - start > 1 else str(max(start + 1 if end > start else start, 0))
+
+    out: list[str] = []
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        out.append(f"{span(i1, i2)}{ {'replace': 'c', 'delete': 'd', 'insert': 'a'}[tag] }{span(j1, j2)}\n")
+        out.extend(f"< {line}" for line in old[i1:i2])
+        if tag == "replace":
+            out.append("---\n")
+        out.extend(f"> {line}" for line in new[j1:j2])
+    return out
 
 
 @program("comm")

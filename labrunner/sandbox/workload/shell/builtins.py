@@ -727,6 +727,9 @@ async def _kill(shell: Shell, words: list[str]) -> int:
     if words[:1] == ["--"]:
         words = words[1:]
     if not words:
+        if shell.state.flavour == "ash":
+            await shell.process.error("sh: you need to specify whom to kill\n")
+            return 1
         return await _usage(shell, "kill", "kill [-s sigspec | -signum] pid", 2)
     status = 0
     for word in words:
