@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.color import Color as RichColor
 from rich.segment import Segment
 from rich.style import Style
@@ -210,8 +211,9 @@ class ShellTerminal(Widget, can_focus=True):
 
     def _with_cursor(self, strip: Strip, x: int) -> Strip:
         style = Style(reverse=True) if self.has_focus else Style(underline=True, bold=True)
-        cell = Strip([Segment(s.text, (s.style or self._base) + style) for s in strip.crop(x, x + 1)])
-        return Strip.join([strip.crop(0, x), cell, strip.crop(x + 1)])
+        start, end = _cell_at(strip, x)
+        cell = Strip([Segment(s.text, (s.style or self._base) + style) for s in strip.crop(start, end)])
+        return Strip.join([strip.crop(0, start), cell, strip.crop(end)])
 
     def _style(self, pen: Pen) -> Style:
         style = self._styles.get(pen)
@@ -352,3 +354,11 @@ class ShellTerminal(Widget, can_focus=True):
         if not self._mouse(event, "press", 65):
             event.stop()
             self.scroll_lines(_WHEEL_LINES)
+
+
+def _cell_at(strip: Strip, x: int) -> tuple[int, int]:
+    """First and last column (exclusive) of the character at column `x`: two columns where it is a wide one."""
+    for start in (x, x - 1):
+        if start >= 0 and len(shown := strip.crop(start, start + 2).text) == 1 and cell_len(shown) == 2:
+            return start, start + 2
+    return x, x + 1
