@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "say what this machine has and lacks, and how to get it",
     "sandbox": "start, stop, inspect and snapshot sandboxes",
     "progress": "show what you have done, per lab",
+    "tour": "two minutes on the real screen, without a cluster",
     "config": "the interface's settings: where they are, what holds, what is wrong",
     "reset": "forget a lab's progress and remove what it made",
 }

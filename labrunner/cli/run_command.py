@@ -118,6 +118,7 @@ def open_tui(
     *,
     driver: type[Driver] | None = None,
     size: tuple[int, int] | None = None,
+    tour: bool = False,
 ) -> ExitCode:
     """Run the interface until the learner leaves: the catalogue, or the lab that `read` reads.
 
@@ -138,6 +139,7 @@ def open_tui(
         export=_write_report,
         settings=settings,
         driver_class=driver,
+        tour=tour,
     )
     # Some shells export these; Textual would believe them instead of the terminal, and never see a resize.
     os.environ.pop("COLUMNS", None)

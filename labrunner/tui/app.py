@@ -63,11 +63,12 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         export: Export | None = None,
         settings: Settings | None = None,
         driver_class: type[Driver] | None = None,
+        tour: bool = False,
     ) -> None:
         """`lab`: what to open instead of the catalogue, or how to read it (on a thread; `failure` has its error).
 
         `frozen`: nothing blinks, spins or tells the time (pictures and snapshots).
-        `export`: how the summary writes a session down; None: it cannot.
+        `tour`: open the tour. `export`: how the summary writes a session down; None: it cannot.
         """
         super().__init__(driver_class=driver_class)
         self.library = library
@@ -75,8 +76,8 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         self.frozen = frozen
         self.export = export
         self.settings = settings or Settings()
-        self._lab = lab
-        self._options = options or Options()
+        self._lab: Lab | Callable[[], Lab] | None = (lambda: library.tour(self.key)) if tour else lab
+        self._options = Options(target="shell") if tour else options or Options()
         self._leaving = False
         self.failure: LabrunnerError | None = None
         """Why the lab could not be opened at all; the app has ended then."""
@@ -129,6 +130,7 @@ class LabrunnerApp(App[int], inherit_bindings=False):
             self.failure = error
             self.call_from_thread(self.exit, int(error.exit_code))
             return
+        memory.remember("tour", "seen")
         from labrunner.tui.screens.lab import LabScreen  # on this thread: the switch is then one step for the eye
 
         self.call_from_thread(self.switch_screen, LabScreen(lab, self._options))
@@ -156,7 +158,21 @@ class LabrunnerApp(App[int], inherit_bindings=False):
     def open_lab(self, lab: Lab, options: Options | None = None) -> None:
         from labrunner.tui.screens.lab import LabScreen
 
-        self.push_screen(LabScreen(lab, options or Options(target=self._options.target, context=self._options.context)))
+        if options is None:
+            target = "sandbox" if self._options.target == "shell" else self._options.target
+            options = Options(target=target, context=self._options.context)
+        memory.remember("tour", "seen")  # who opened a lab is not new here
+        self.push_screen(LabScreen(lab, options))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="read-lab")
+    def open_tour(self) -> None:
+        """The tour, from its beginning."""
+        try:
+            lab = self.library.tour(self.key)
+        except LabrunnerError as error:
+            self.call_from_thread(self.report, error)
+            return
+        self.call_from_thread(self.open_lab, lab, Options(target="shell"))
 
     @property
     def lab_screen(self) -> object | None:

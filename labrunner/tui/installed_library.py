@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from labrunner.errors import UsageError
 from labrunner.lab.model import Lab
@@ -37,16 +37,27 @@ class InstalledLibrary:
         return Entry(lab.id, lab, _done(lab, session), session is not None, lab.id in finished, missing)
 
     def trusted(self, lab: Lab) -> bool:
-        return is_trusted(lab)
+        from labrunner.tui.tour import is_tour
+
+        return is_tour(lab) or is_trusted(lab)
 
     def trust(self, lab: Lab) -> None:
         trust(lab)
+
+    def tour(self, key: Callable[[str], str]) -> Lab:
+        from labrunner.tui.tour import tour_lab
+
+        return tour_lab(key)
 
     def open(self, lab: Lab, options: Options, *, takeover: bool = False, look_on: bool = False) -> Opening:
         if look_on:
             from labrunner.tui.looking_on import LookingOn
 
             return Opening(LookingOn(lab, options.target), options, read_only=True)
+        if options.target == "shell":
+            from labrunner.tui.tour import TourEngine
+
+            return Opening(TourEngine(lab), options)
         from labrunner.run.engine import Engine
 
         return Opening(Engine(lab, _target(options), take_over=takeover, record=options.record), options)

@@ -77,6 +77,10 @@ class Library(Protocol):
 
     def trust(self, lab: Lab) -> None: ...
 
+    def tour(self, key: Callable[[str], str]) -> Lab:
+        """The tour's lab with the keys that hold here; `open` takes it with target `shell`."""
+        ...
+
     def open(self, lab: Lab, options: Options, *, takeover: bool = False, look_on: bool = False) -> Opening:
         """Raises `labrunner.run.lock.SessionHeld` when another runner has the session and neither answer was given."""
         ...

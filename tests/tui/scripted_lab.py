@@ -402,6 +402,9 @@ class ScriptedLibrary:
     def trust(self, lab: Lab) -> None:
         self.untrusted.discard(lab.id)
 
+    def tour(self, key: Callable[[str], str]) -> Lab:
+        return make_lab("tour", f"The tour; {key('lab.run')} runs")
+
     def open(self, lab: Lab, options: Options, *, takeover: bool = False, look_on: bool = False) -> Opening:
         self.opened.append((lab.id, options, takeover, look_on))
         if self.held is not None and not (takeover or look_on):

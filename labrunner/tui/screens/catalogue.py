@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from labrunner.errors import LabrunnerError
 from labrunner.tui import format as fmt
+from labrunner.tui import memory
 from labrunner.tui.library import Entry
 from labrunner.tui.screens.base import SizedScreen
 from labrunner.tui.widgets.header_bar import HeaderBar
@@ -45,6 +46,15 @@ class LabList(OptionList):
             self.post_message(self.Widened())
 
 
+class Offer(Static):
+    """The tour, offered to who is new here; a click takes it."""
+
+    def on_click(self) -> None:
+        screen = self.screen
+        assert isinstance(screen, CatalogueScreen)
+        screen.action_tour()
+
+
 class CatalogueScreen(SizedScreen):
     """Posts nothing: it asks the app to open the lab chosen."""
 
@@ -52,6 +62,7 @@ class CatalogueScreen(SizedScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "open", "Open", id="catalogue.open-key", show=False, tooltip="Open the lab, where you left it"),
         Binding("slash", "search", "Search", id="catalogue.search", tooltip="Search titles, tags, levels and steps"),
+        Binding("t", "tour", "Tour", id="catalogue.tour", tooltip="Two minutes on the real screen, without a cluster"),
         Binding("escape", "clear_search", "All labs", id="catalogue.clear", tooltip="Clear the search"),
         Binding("f5", "reload", "Reload", id="catalogue.reload", tooltip="Read the labs again", show=False),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
@@ -80,6 +91,7 @@ class CatalogueScreen(SizedScreen):
     def compose(self) -> ComposeResult:
         yield HeaderBar()
         yield Input(placeholder="search labs: a word of the title, a tag, a level, a step", id="search", compact=True)
+        yield Offer(id="offer")
         with Horizontal(id="body"):
             yield LabList(id="labs", classes="pane")
             with VerticalScroll(id="about", classes="pane"):
@@ -133,10 +145,24 @@ class CatalogueScreen(SizedScreen):
             ids = [entry.id for entry in self._shown]
             preferred = keep if keep in ids else self._preferred()
             labs.highlighted = ids.index(preferred) if preferred in ids else 0
+        self._offer_tour()
         nothing = self.query_one("#nothing", Static)
         nothing.update(self._nothing(words))
         self.set_class(not self._shown, "-nothing")
         self._show_detail()
+
+    def _offer_tour(self) -> None:
+        new_here = not any(entry.started for entry in self._entries) and not memory.recall("tour")
+        offer = self.query_one("#offer", Offer)
+        offer.display = self._loaded and new_here
+        if offer.display:
+            key = self._labrunner.key("catalogue.tour")
+            offer.update(
+                Content.assemble(
+                    (f"{self._labrunner.symbols.hint} New here? ", "bold $warning"), (key, "bold $accent"),
+                    " takes the two-minute tour; it needs no cluster.",
+                )
+            )  # fmt: skip
 
     def _preferred(self) -> str:
         """The lab begun and not finished, else the first."""
@@ -274,6 +300,9 @@ class CatalogueScreen(SizedScreen):
             self.notify(entry.problem or "its files have errors", title=entry.id, severity="error")
             return
         self._labrunner.open_lab(entry.lab)
+
+    def action_tour(self) -> None:
+        self._labrunner.open_tour()
 
     def action_search(self) -> None:
         self.query_one("#search").focus()

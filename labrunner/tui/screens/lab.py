@@ -371,8 +371,11 @@ class LabScreen(LabActions):
 
     def action_pane(self, pane: str) -> None:
         self._show_pane(pane)
+        wanted = self.query_one(_SOURCES[pane])
+        self.set_focus(wanted)  # at once: the next key may be on its way
         self._draw()
-        self.call_after_refresh(self.query_one(_SOURCES[pane]).focus)
+        if self.focused is not wanted:
+            self.call_after_refresh(wanted.focus)
 
     def action_focus_lab(self) -> None:
         self.action_pane("lab")
