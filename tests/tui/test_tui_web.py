@@ -102,10 +102,13 @@ async def test_the_token_opens_once_and_leaves_the_address_bar(tmp_path: Path) -
             assert "used already" in await page.text()
 
 
-@pytest.mark.parametrize("path", ["/", "/?token=wrong", "/static/js/textual.js", "/ws", "/?token=%00%C3%A9"])
+NOT_GIVEN = ("/", "/?token=wrong", "/?token=%00%C3%A9", "/static/js/textual.js", "/static/js/textual.js?token=wrong")
+
+
+@pytest.mark.parametrize("path", [*NOT_GIVEN, "/ws", "/ws?token=wrong"])
 async def test_without_the_token_nothing_is_given(tmp_path: Path, path: str) -> None:
     async with serving(tmp_path) as (running, http):
-        async with http.get(f"{running.root}{path}") as page:
+        async with http.get(f"{running.root}{path}", headers={"Origin": running.root}) as page:
             assert page.status == 403
         async with http.get(running.address) as page:
             assert page.status == 200  # a wrong guess uses nothing up

@@ -88,7 +88,8 @@ class BrowserServer:
         door = self._door
         if not door.knows_host(request.headers.get("Host", "")):
             return _words(403, "This is not labrunner's address", "Open the address that labrunner printed.")
-        if "token" not in request.query and not door.is_visitor(request.cookies.get(door.cookie, "")):
+        comes_in = request.path == "/" and "token" in request.query
+        if not comes_in and not door.is_visitor(request.cookies.get(door.cookie, "")):
             return _words(403, "labrunner does not know this browser", "Open the address that labrunner printed.")
         response = await handler(request)
         if not response.prepared:
