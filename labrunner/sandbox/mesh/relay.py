@@ -161,8 +161,8 @@ class Relay:
         request, *headers = head.decode("latin-1").split("\r\n")
         method, target = [*request.split(" "), "", ""][:2]
         given = next((h.partition(":")[2].strip() for h in headers if h.lower().startswith("proxy-authorization:")), "")
-        wanted = base64.b64encode(f"{USER}:{self.password}".encode()).decode()
-        if not secrets.compare_digest(given.partition(" ")[2].strip(), wanted):
+        wanted = base64.b64encode(f"{USER}:{self.password}".encode())
+        if not secrets.compare_digest(given.partition(" ")[2].strip().encode("latin-1"), wanted):
             answer = 'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="labrunner"\r\n'
             await asyncio.get_running_loop().sock_sendall(client, f"{answer}Content-Length: 0\r\n\r\n".encode())
             raise ValueError("wrong password")
