@@ -176,12 +176,15 @@ def _hints(source: StepSource, files: Files) -> None:
     checks = {c.id for c in step.checks}
     for hint in read.mappings(node, "targetedHints"):
         when = read.mapping(hint, "when")
-        _known_check(when, "check", checks, hint, files)
+        _known_check(when, "check", checks, hint, source, files)
 
 
-def _known_check(holder: Mapping | None, key: str, checks: set[str], around: Mapping, files: Files) -> None:
+def _known_check(
+    holder: Mapping | None, key: str, checks: set[str], around: Mapping, source: StepSource, files: Files
+) -> None:
+    """Silent where the step has no checks at all: that has been said, and this would only follow from it."""
     wanted = read.text(holder, key)
-    if wanted and wanted not in checks:
+    if wanted and wanted not in checks and "checks" in source.node.values:
         position = read.place(holder, key, around.position)
         message = f"there is no check '{shorten(wanted)}' in this step"
         files.error(position, "unknown-check", message, did_you_mean(wanted, checks))
@@ -192,7 +195,7 @@ def _mistakes(source: StepSource, files: Files) -> None:
     checks = {c.id for c in step.checks}
     hints = {h.id: h for h in step.targeted_hints}
     for mistake in read.mappings(node, "mistakes"):
-        _known_check(mistake, "caughtBy", checks, mistake, files)
+        _known_check(mistake, "caughtBy", checks, mistake, source, files)
         wanted = read.text(mistake, "hint")
         position = read.place(mistake, "hint", mistake.position)
         if wanted and wanted not in hints:

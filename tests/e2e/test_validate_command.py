@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -149,3 +150,16 @@ def test_a_temporary_place_that_cannot_be_written_is_an_environment_error(
     monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: [str(tmp_path / "file")])
     with pytest.raises(EnvironmentFault, match="temporary directory"):
         ValidationPool(lambda directory: SandboxTarget()).run([])
+
+
+def test_a_tool_that_the_lab_needs_and_the_machine_lacks_is_an_environment_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that the sandbox has a front for, such as openssl."""
+    lab = write_lab(tmp_path, **{"tools: [kubectl]": "tools: [kubectl, openssl]"})
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "bash").symlink_to(shutil.which("bash") or "/bin/bash")
+    monkeypatch.setenv("PATH", str(tmp_path / "few"))
+    done = labrunner("validate", "--yes", str(lab))
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "needs openssl, not found on the PATH" in done.stdout and "FAILED" not in done.stdout

@@ -101,6 +101,11 @@ def test_what_is_wrong_is_refused_with_its_place(tmp_path: Path, old: str, new: 
     assert f"lab.yaml:{line_of(directory, at)}:" in caught.value.message
 
 
+def test_what_only_follows_from_another_mistake_is_not_said(tmp_path: Path) -> None:
+    directory = write_lab(tmp_path, replace={"        checks:\n": "        cheks:\n"})
+    assert [rule for rule, _ in found(directory)] == ["unknown-key"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "rule"),
     [

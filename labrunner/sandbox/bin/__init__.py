@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,7 +26,10 @@ exec openssl "$@"
 
 
 def install(folder: Path) -> None:
-    """Write what is missing or differs, atomically. Raises OSError."""
+    """Write what is missing or differs, atomically. Raises OSError.
+
+    The front of a tool that this machine lacks is taken away: it would make the tool look as if it were there.
+    """
     package_root = str(Path(__file__).resolve().parents[3])
     for name, module in COMMANDS.items():
         text = (
@@ -35,7 +39,11 @@ def install(folder: Path) -> None:
         )
         _place(folder / name, text)
     relay = folder.parent / "mesh" / "client" / "relay"
-    _place(folder / "openssl", OPENSSL.replace("@RELAY@", shlex.quote(str(relay))))
+    elsewhere = os.pathsep.join(p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if p != str(folder))
+    if shutil.which("openssl", path=elsewhere) is None:
+        (folder / "openssl").unlink(missing_ok=True)
+    else:
+        _place(folder / "openssl", OPENSSL.replace("@RELAY@", shlex.quote(str(relay))))
 
 
 def _place(place: Path, text: str) -> None:
