@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -165,7 +166,41 @@ def test_istioctl_shows_proxies_and_their_configuration(world: CheckContext) -> 
     assert "SYNCED" in istioctl("proxy-status")
     assert "outbound" in istioctl("proxy-config", "cluster", "deploy/client", "-n", "shop")
     assert "ROOTCA" in istioctl("proxy-config", "secret", "deploy/web", "-n", "shop")
+    assert "Route: 80" in istioctl("proxy-config", "listener", "deploy/client", "-n", "shop", "--port", "80")
+    assert "inbound|80||" in istioctl("pc", "l", "deploy/web", "-n", "shop", "--port", "15006")
+    (routes,) = json.loads(istioctl("pc", "route", "deploy/client", "-n", "shop", "--name", "80", "-o", "json"))
+    assert "web.shop.svc.cluster.local:80" in [host["name"] for host in routes["virtualHosts"]]
     assert "no-admin.shop" in istioctl("x", "authz", "check", "deploy/web", "-n", "shop")
+
+
+def test_the_proxys_admin_pages_have_envoys_formats(world: CheckContext) -> None:
+    def admin(path: str) -> str:
+        words = [
+            "exec",
+            "-n",
+            "shop",
+            "deploy/client",
+            "-c",
+            "istio-proxy",
+            "--",
+            "pilot-agent",
+            "request",
+            "GET",
+            path,
+        ]
+        done = subprocess.run(
+            ["kubectl", *words], env=dict(world.environment), capture_output=True, text=True, check=True
+        )  # fmt: skip
+        return done.stdout
+
+    ask(world, "request", **CLIENT, url="http://web/get", status=200)
+    kinds = [each["@type"].rpartition(".")[2] for each in json.loads(admin("config_dump"))["configs"]]
+    assert {"ClustersConfigDump", "ListenersConfigDump", "RoutesConfigDump", "SecretsConfigDump"} <= set(kinds)
+    (found,) = json.loads(admin("certs"))["certificates"]
+    assert found["cert_chain"][0]["subject_alt_names"] == [{"uri": "spiffe://cluster.local/ns/shop/sa/client"}]
+    assert "outbound|80||web.shop.svc.cluster.local::10.244." in admin("clusters")
+    assert "PRIVATE KEY" not in admin("config_dump")
+    assert "upstream_rq_total" in admin("stats")
 
 
 def test_the_sidecars_log_has_the_request(world: CheckContext) -> None:

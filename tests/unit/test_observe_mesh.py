@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from labrunner.sandbox.mesh.model import Endpoint, MeshConfig, Service, ServicePort, Workload, World
+from labrunner.sandbox.mesh.observe import admin_pages
 from labrunner.sandbox.mesh.observe.hops import hops
+from labrunner.sandbox.mesh.observe.hosts import hosts_of, mark
+from labrunner.sandbox.mesh.observe.istiod_shape import listeners
 from labrunner.sandbox.mesh.observe.log_line import log_line
 from labrunner.sandbox.mesh.observe.metrics import Metrics
 from labrunner.sandbox.mesh.observe.observer import NotFound, Observer
@@ -213,6 +216,9 @@ class View:
     async def envoy_stats(self, pattern: str) -> dict[str, str]:
         return {}
 
+    async def envoy_hosts(self, proxy: Workload) -> dict[str, dict[str, str]]:
+        return {}
+
     async def reopen_log(self) -> None:
         """As Envoy: what it still had to say to the old file comes before it leaves it."""
         with self.access_log.with_name("access.log.old").open("a") as old:
@@ -315,3 +321,41 @@ async def test_telemetry_says_what_the_access_log_has(tmp_path: Path, spec: dict
     observer.refresh()
     assert seen == logged
     assert sum(value for name, _, value in observer.metrics.samples() if name == "istio_requests_total") == 2
+
+
+def test_endpoints_that_envoy_has_ejected_are_marked() -> None:
+    place = {"socket_address": {"address": "127.7.2.5", "port_value": 61080}}
+    status = {"address": place, "health_status": {"failed_outlier_check": True}}
+    name = f"outbound|80||{WEB.host}"
+    document = {"cluster_statuses": [{"name": f"{CLIENT.key}/{name}", "host_statuses": [status]}]}
+    found = hosts_of(document, CLIENT.key, PLAN)
+    assert found == {name: {"10.244.2.5:80": "FAILED"}}
+    seen = {"endpoint": {"address": {"socket_address": {"address": "10.244.2.5", "port_value": 80}}}}
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [seen]}]}
+    mark([assignment], found)
+    assert seen["outlier_check"] == "FAILED"
+    assert "health_flags::/failed_outlier_check" in admin_pages.clusters([assignment])
+    assert hosts_of(document, SERVER.key, PLAN) == {}
+
+
+def test_listeners_are_shown_as_istiod_delivers_them() -> None:
+    http = {"name": "envoy.filters.network.http_connection_manager", "typed_config": {"route_config": {"name": "80"}}}
+    tcp = {"name": "envoy.filters.network.tcp_proxy", "typed_config": {"cluster": "outbound|9|x"}}
+    vip = {"destination_port": 9, "prefix_ranges": [{"address_prefix": "10.96.0.9", "prefix_len": 32}]}
+    outbound = {
+        "name": "outbound", "address": {"socket_address": {"address": "10.244.0.5", "port_value": 15001}},
+        "default_filter_chain": {"name": "rest", "filters": []},
+        "filter_chains": [
+            {"name": "0.0.0.0_80", "filter_chain_match": {"destination_port": port}, "filters": [http]}
+            for port in (80, 61080)
+        ] + [{"name": "x_9", "filter_chain_match": vip, "filters": [tcp]}],
+    }  # fmt: skip
+    inbound = {"name": "inbound|8080", "address": {"socket_address": {"address": "10.244.0.5", "port_value": 8080}},
+               "filter_chains": [{"name": "0.0.0.0_8080", "filters": [http]}]}  # fmt: skip
+    found = {each["name"]: each for each in listeners([outbound, inbound])}
+    assert list(found) == ["0.0.0.0_80", "10.96.0.9_9", "virtualOutbound", "virtualInbound"]
+    (chain,) = found["0.0.0.0_80"]["filter_chains"]
+    assert chain["filters"][0]["typed_config"]["rds"]["route_config_name"] == "80"
+    assert "filter_chain_match" not in found["10.96.0.9_9"]["filter_chains"][0]
+    assert found["virtualInbound"]["filter_chains"][0]["filter_chain_match"] == {"destination_port": 8080}
+    assert found["virtualOutbound"]["default_filter_chain"]["name"] == "rest"

@@ -13,6 +13,7 @@ from labrunner.sandbox.istioctl.options import parse
 from labrunner.sandbox.istioctl.table import columns
 
 MESH = "/labrunner/mesh"
+_XDS = ("cds", "lds", "eds", "rds")
 _KINDS = {
     "listener": ("listeners", "l"), "listeners": ("listeners", "l"),
     "route": ("routes", "r"), "routes": ("routes", "r"),
@@ -44,7 +45,7 @@ def _ask(kube: Kube, what: str, **query: str) -> dict[str, Any]:
 
 def status(kube: Kube, arguments: list[str]) -> int:
     """One line for each proxy."""
-    options = parse(arguments, {"output": "o", "file": "f", "xds-address": ""}, {"verbosity": "v"})
+    options = parse(arguments, {"output": "o", "file": "f", "xds-address": "", "verbosity": "v"}, {})
     found = mesh_status(kube)
     proxies = found["proxies"]
     if kube.namespace and not options.words:
@@ -58,12 +59,32 @@ def status(kube: Kube, arguments: list[str]) -> int:
         for kind, word in (("cds", "Clusters"), ("lds", "Listeners"), ("rds", "Routes")):
             sys.stdout.write(f"{word} {'Match' if own[kind] == 'SYNCED' else own[kind]}\n")
         return 0
-    rows = [("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ECDS", "ISTIOD", "VERSION")]
-    for each in sorted(proxies, key=lambda p: p["name"]):
-        states = (each[kind] for kind in ("cds", "lds", "eds", "rds", "ecds"))
-        rows.append((each["name"], "Kubernetes", *states, found["istiod"], each["version"]))
-    sys.stdout.write(columns(rows))
+    if options.value("output") == "json":
+        _print(proxies, "json")
+        return 0
+    short = _is_short(proxies) and options.value("verbosity", "0") == "0"
+    sys.stdout.write(columns(_subscribed(proxies, found["istiod"]) if short else _states(proxies, found["istiod"])))
     return 0
+
+
+def _is_short(proxies: list[dict[str, Any]]) -> bool:
+    """Istio 1.27 left each kind's state out of the table unless one asks for it; here also unless one is stale."""
+    versions = [[int(part) for part in p["version"].split(".")[:2] if part.isdigit()] for p in proxies]
+    return all(v >= [1, 27] for v in versions) and all(p[kind] == "SYNCED" for p in proxies for kind in _XDS)
+
+
+def _subscribed(proxies: list[dict[str, Any]], istiod: str) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES")]
+    for each in sorted(proxies, key=lambda p: p["name"]):
+        rows.append((each["name"], "Kubernetes", istiod, each["version"], "4 (CDS,LDS,EDS,RDS)"))
+    return rows
+
+
+def _states(proxies: list[dict[str, Any]], istiod: str) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ECDS", "ISTIOD", "VERSION")]
+    for each in sorted(proxies, key=lambda p: p["name"]):
+        rows.append((each["name"], "Kubernetes", *(each[k] for k in (*_XDS, "ecds")), istiod, each["version"]))
+    return rows
 
 
 def pod_of(kube: Kube, text: str) -> str:
@@ -105,17 +126,29 @@ def config(kube: Kube, arguments: list[str]) -> int:
         document: Any = dump if kind == "all" else dump.get(kind, [])
         if kind in proxy_tables.TABLES:
             document = [each for each in document if proxy_tables.wanted(kind, each, options)]
-        _print(document, form)
+        _print(protojson(proxy_tables.statuses(document) if kind == "endpoints" else document), form)
         return 0
     if form != "short":
         raise CommandError(f'output format "{form}" not supported')
     if kind == "bootstrap":
-        _print(dump["bootstrap"], "json")
+        _print(protojson(dump["bootstrap"]), "json")
         return 0
     kinds = ("clusters", "listeners", "routes", "secrets") if kind == "all" else (kind,)
     texts = [proxy_tables.render(each, dump, options) for each in kinds]
     sys.stdout.write("\n".join(texts))
     return 0
+
+
+def protojson(value: Any) -> Any:
+    """Field names as istioctl's JSON has them: `virtualHosts`. Names of filters and labels stay as they are."""
+    if isinstance(value, dict):
+        return {key if "." in key or "@" in key else _camel(key): protojson(each) for key, each in value.items()}
+    return [protojson(each) for each in value] if isinstance(value, list) else value
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
 def _log(kube: Kube, proxy: str, level: str) -> int:

@@ -170,6 +170,29 @@ def _endpoints(item: Item) -> list[tuple[str, ...]]:
     return rows
 
 
+def statuses(found: list[Item]) -> list[Item]:
+    """Endpoints as `proxy-config endpoint -o json` has them: Envoy's own view of its clusters."""
+    return [
+        {
+            "name": each["cluster_name"],
+            "added_via_api": True,
+            "host_statuses": [
+                {
+                    "address": one["endpoint"]["address"],
+                    "health_status": {
+                        "eds_health_status": one.get("health_status", "HEALTHY"),
+                        **({"failed_outlier_check": True} if one.get("outlier_check") == "FAILED" else {}),
+                    },
+                    "weight": one.get("load_balancing_weight", 1),
+                }
+                for group in each.get("endpoints") or ()
+                for one in group.get("lb_endpoints") or ()
+            ],
+        }
+        for each in found
+    ]
+
+
 def _secrets(item: Item) -> list[tuple[str, ...]]:
     keys = ("name", "type", "status", "valid", "serial", "not_after", "not_before")
     return [tuple(str(item.get(key, "")) for key in keys)]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labrunner.sandbox.mesh import envoy_filter
 from labrunner.sandbox.mesh.ca import Identity
 from labrunner.sandbox.mesh.model import MeshConfig, Workload, World
+from labrunner.sandbox.mesh.observe.hosts import hosts_of
 from labrunner.sandbox.mesh.observe.log_line import log_line
 from labrunner.sandbox.mesh.observe.observer import Observer
 from labrunner.sandbox.mesh.observe.record import Record
 from labrunner.sandbox.mesh.observe.routes import install
-from labrunner.sandbox.mesh.render import Resources
+from labrunner.sandbox.mesh.render import Resources, render_proxy
 from labrunner.sandbox.workload.addresses import AddressPlan
 
 if TYPE_CHECKING:
@@ -45,7 +48,15 @@ class PlaneView:
         return self._plane.world or _EMPTY
 
     def resources(self, proxy: Workload) -> tuple[Resources, Resources]:
-        rendered, prefix = self._plane.rendered, f"{proxy.key}/"
+        """As they are in force; of a proxy that has not sent anything yet, as they will be when it does."""
+        plane, world = self._plane, self.world()
+        if not proxy.gateway and proxy.ip not in plane._active and plane.world is not None:
+            around = plane._surroundings(world)
+            listeners, clusters = render_proxy(world, around, proxy)
+            if world.configs.get("EnvoyFilter"):
+                listeners, clusters, _ = envoy_filter.apply(world, proxy, listeners, clusters, set(plane._refused))
+            return listeners, clusters
+        rendered, prefix = plane.rendered, f"{proxy.key}/"
         return (
             {name: each for name, each in rendered.listeners.items() if name.startswith(prefix)},
             {name: each for name, each in rendered.clusters.items() if name.startswith(prefix)},
@@ -72,6 +83,12 @@ class PlaneView:
 
     async def envoy_stats(self, pattern: str) -> Mapping[str, str]:
         return await self._plane.envoy.stats(pattern) if self._plane.envoy.pid else {}
+
+    async def envoy_hosts(self, proxy: Workload) -> Mapping[str, Mapping[str, str]]:
+        if not self._plane.envoy.pid:
+            return {}
+        document = json.loads(await self._plane.envoy.ask("GET", "/clusters?format=json"))
+        return hosts_of(document, proxy.key, self.addresses)
 
     async def reopen_log(self) -> None:
         if self._plane.envoy.pid:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from labrunner.sandbox.mesh.ca import Identity
+from labrunner.sandbox.mesh.observe.istiod_shape import cluster, without_own
+from labrunner.sandbox.mesh.observe.istiod_shape import listeners as istiod_listeners
 from labrunner.sandbox.workload.addresses import AddressPlan, pod_port
 
 Resources = Mapping[str, Mapping[str, Any]]
@@ -22,18 +24,33 @@ def config_dump(
     root_pem: bytes,
 ) -> dict[str, Any]:
     """`listeners`, `clusters`, `routes`, `endpoints`, `secrets`, `ecds` and `bootstrap`."""
-    own = [_seen(each, proxy, addresses) for each in listeners.values()]
-    found = [_seen(each, proxy, addresses) for each in clusters.values()]
-    endpoints = [c["load_assignment"] for c in found if c.get("load_assignment")]
+    own = [without_own(_seen(each, proxy, addresses)) for each in listeners.values()]
+    found = [without_own(_seen(each, proxy, addresses)) for each in clusters.values()]
+    endpoints = [c["load_assignment"] for c in found if c.get("load_assignment") and c["name"].startswith("outbound|")]
     name, _, namespace = proxy.rpartition(".")
+    kind = (
+        "router" if any(not n.rpartition("/")[2].startswith(("inbound|", "outbound")) for n in listeners) else "sidecar"
+    )
     return {
-        "bootstrap": {"node": {"id": f"sidecar~{proxy}~{namespace}.svc.cluster.local", "metadata": {"NAME": name}}},
-        "clusters": found,
+        "bootstrap": _bootstrap(kind, name, namespace),
+        "clusters": [cluster(each) for each in found],
         "endpoints": endpoints,
-        "listeners": own,
+        "listeners": istiod_listeners(own),
         "routes": [r for each in own for r in _routes(each)],
         "secrets": secrets(identity, root_pem),
         "ecds": [],
+    }
+
+
+def _bootstrap(kind: str, name: str, namespace: str) -> dict[str, Any]:
+    return {
+        "node": {
+            "id": f"{kind}~{name}.{namespace}~{namespace}.svc.cluster.local",
+            "cluster": f"{name}.{namespace}",
+            "metadata": {"NAME": name, "NAMESPACE": namespace, "MESH_ID": "cluster.local", "CLUSTER_ID": "Kubernetes"},
+        },
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}},
+        "dynamic_resources": {"lds_config": {"ads": {}}, "cds_config": {"ads": {}}},
     }
 
 

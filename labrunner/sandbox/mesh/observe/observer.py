@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from labrunner.sandbox.mesh.ca import Identity
 from labrunner.sandbox.mesh.model import Workload, World
+from labrunner.sandbox.mesh.observe import admin_pages
 from labrunner.sandbox.mesh.observe.config_dump import config_dump
 from labrunner.sandbox.mesh.observe.correlate import Connections, Sought, records_of
 from labrunner.sandbox.mesh.observe.hops import hops
+from labrunner.sandbox.mesh.observe.hosts import mark
 from labrunner.sandbox.mesh.observe.journey import Journey, Target, callers, journey
 from labrunner.sandbox.mesh.observe.log_filter import is_logged
 from labrunner.sandbox.mesh.observe.metrics import Metrics
@@ -69,6 +71,10 @@ class MeshView(Protocol):
         ...
 
     async def envoy_stats(self, pattern: str) -> Mapping[str, str]: ...
+
+    async def envoy_hosts(self, proxy: Workload) -> Mapping[str, Mapping[str, str]]:
+        """Cluster -> endpoint -> OK or FAILED, as Envoy judges."""
+        ...
 
     async def reopen_log(self) -> None:
         """Make Envoy begin a new access log."""
@@ -156,7 +162,7 @@ class Observer:
             case "status":
                 return 200, self._status()
             case "config_dump":
-                return 200, self._dump(self._proxy(query))
+                return 200, await self._dump_now(self._proxy(query))
             case "stats":
                 return 200, {"text": await self.stats(self._proxy(query))}
             case "log":
@@ -220,22 +226,13 @@ class Observer:
                 names = {name.replace(f"{proxy.key}/", "").replace(f"{proxy.key};", ""): v for name, v in found.items()}
                 return "".join(f"{name}: {v}\n" for name, v in sorted(names.items()) if wanted.search(name))
             case "config_dump":
-                return self._dump(proxy)
+                return admin_pages.config_dump(await self._dump_now(proxy))
             case "certs":
-                return {"certificates": self._dump(proxy)["secrets"]}
+                return admin_pages.certs(self._dump(proxy)["secrets"])
             case "listeners":
-                lines = []
-                for each in self._dump(proxy)["listeners"]:
-                    socket = each["address"].get("socket_address", {})
-                    lines.append(f"{each['name']}::{socket.get('address')}:{socket.get('port_value')}\n")
-                return "".join(lines)
+                return admin_pages.listeners(self._dump(proxy)["listeners"])
             case "clusters":
-                return "".join(
-                    f"{c['cluster_name']}::{_place(e)}::health_flags::healthy\n"
-                    for c in self._dump(proxy)["endpoints"]
-                    for group in c.get("endpoints") or ()
-                    for e in group.get("lb_endpoints") or ()
-                )
+                return admin_pages.clusters((await self._dump_now(proxy))["endpoints"])
             case "server_info":
                 return {"state": "LIVE", "version": self._version}
         return None
@@ -265,19 +262,26 @@ class Observer:
         return {
             "pending": self._view.pending(),
             "problem": self._view.problem(),
-            "istiod": self._istiod,
+            "istiod": self._istiod_pod(),
             "proxies": proxies,
         }
+
+    def _istiod_pod(self) -> str:
+        """The name of the control plane's pod."""
+        world = self._view.world()
+        found = (w.name for w in world.workloads if w.namespace == world.mesh.root_namespace)
+        return next((name for name in found if name.startswith("istiod")), self._istiod)
 
     def _dump(self, proxy: Workload) -> dict[str, Any]:
         listeners, clusters = self._view.resources(proxy)
         identity, root = self._view.identity(proxy), self._view.root_pem()
         return config_dump(proxy.key, listeners, clusters, self._view.addresses, identity, root)
 
+    async def _dump_now(self, proxy: Workload) -> dict[str, Any]:
+        """With what Envoy thinks of the endpoints."""
+        found = self._dump(proxy)
+        mark(found["endpoints"], await self._view.envoy_hosts(proxy))
+        return found
+
     def _sampling(self, proxy: str) -> Tracing:
         return tracing_of(self._view.world(), self.directory().by_key.get(proxy))
-
-
-def _place(endpoint: Mapping[str, Any]) -> str:
-    socket = endpoint["endpoint"]["address"].get("socket_address", {})
-    return f"{socket.get('address')}:{socket.get('port_value')}"
