@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-COMMANDS = {"istioctl": "labrunner.sandbox.istioctl"}
+COMMANDS = {"istioctl": "labrunner.sandbox.istioctl", "labrunner": "labrunner"}
 """Command -> the module that `python -m` runs."""
 
 OPENSSL = """#!/bin/sh

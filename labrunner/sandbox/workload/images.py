@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Does = Literal["serves", "ends", "fails", "waits"]
@@ -93,10 +93,11 @@ def parse_reference(text: str) -> Reference | None:
 
 
 def find(reference: Reference) -> Image | None:
-    """The image of a repository, whatever the tag."""
+    """The image of a repository, whatever the tag; one known by its prefix has the repository's whole name."""
     if image := _TABLE.get(reference.repository):
         return image
-    return next((image for prefix, image in _FAMILIES.items() if reference.repository.startswith(prefix)), None)
+    family = next((image for prefix, image in _FAMILIES.items() if reference.repository.startswith(prefix)), None)
+    return replace(family, repository=reference.repository) if family else None
 
 
 def has_tag(image: Image, reference: Reference) -> bool:

@@ -118,7 +118,7 @@ def _no_endpoint(record: Record, world: World, workload: Workload | None, direct
                 (f"DestinationRule {record.rule} wants pods with {wanted}: start one, or send traffic elsewhere",),
             )
     return (
-        f"all {len(endpoints)} endpoints of {service.host} are ejected by outlier detection",
+        f"every endpoint of {service.host} ({len(endpoints)}) is ejected by outlier detection",
         (f"DestinationRule {record.rule}: they come back after outlierDetection.baseEjectionTime",),
     )
 
