@@ -301,7 +301,7 @@ def test_faults_and_timeouts_name_the_entry_they_come_from(world: TraceWorld) ->
 
 
 def test_a_client_that_gives_up_is_told_apart_from_a_refusal(world: TraceWorld) -> None:
-    found = world.trace(CLIENT, "http://web:8000/delay/8", "-m", "0.5")
+    found = world.trace(CLIENT, "http://web:8000/delay/8", "-m", "2")
     assert (found["curlExit"], found["verdict"], found["application"]["state"]) == (28, "failed", "silent")
     assert "the client closed the connection after" in found["why"]
 
@@ -394,7 +394,7 @@ def test_a_tcp_connection_is_followed_and_its_refusal_told(world: TraceWorld) ->
     rule = "{selector: {matchLabels: {app: echo}}, rules: [{from: [{source: {principals: ['*/sa/other']}}]}]}"
     url = "http://echo:9000"
     open_ = world.trace(CLIENT, url, "-m", "1")
-    assert (open_["verdict"], open_["application"]["state"]) == ("allowed", "answered")
+    assert (open_["verdict"], open_["application"]["state"]) == ("allowed", "answered"), said(open_)
     assert [hop["direction"] for hop in open_["hops"]] == ["outbound", "inbound"]
     assert open_["hops"][-1]["client"] == CLIENT_ID
     with world.with_objects(istio("security", "AuthorizationPolicy", "echo", rule)):

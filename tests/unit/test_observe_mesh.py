@@ -359,3 +359,26 @@ def test_listeners_are_shown_as_istiod_delivers_them() -> None:
     assert "filter_chain_match" not in found["10.96.0.9_9"]["filter_chains"][0]
     assert found["virtualInbound"]["filter_chains"][0]["filter_chain_match"] == {"destination_port": 8080}
     assert found["virtualOutbound"]["default_filter_chain"]["name"] == "rest"
+
+
+async def test_connections_that_no_filter_saw_are_no_traffic(tmp_path: Path) -> None:
+    tcp = {**INBOUND, "method": None, "protocol": None, "code": 0, "request_id": None}
+    failure = "TLS_error:|1:SSL_routines:PEER_DID_NOT_RETURN_A_CERTIFICATE:TLS_error_end"
+    refused = {**tcp, "upstream_cluster": None, "upstream_host": None}
+    reset = "TLS_error:|2:system library:Connection reset by peer"
+    lines = [
+        line(**{**refused, "flags": "NR", "details": "filter_chain_not_found"}),
+        line(**{**refused, "downstream_failure": failure}),
+        line(**{**tcp, "downstream_failure": reset, "details": None}),
+    ]
+    log = tmp_path / "access.log"
+    log.write_text("\n".join(lines) + "\n")
+    observer = Observer(View(log, world()))
+    logged: list[str] = []
+    observer.listeners.append(lambda found: logged.append(found.flags))
+    assert observer.refresh() == 3
+    opened = [v for name, _, v in observer.metrics.samples() if name == "istio_tcp_connections_opened_total"]
+    assert opened == [1]
+    assert logged == ["NR", ""]
+    found = hops([record(**{**tcp, "downstream_failure": reset, "details": None})], world(), DIRECTORY, {}, PLAN)
+    assert found[0].verdict == "allowed"

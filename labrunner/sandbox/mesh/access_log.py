@@ -78,7 +78,9 @@ def connection_log(fields: dict[str, str]) -> list[dict[str, Any]]:
         "name": "envoy.access_loggers.extension_filters.cel",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-            "expression": "connection.transport_failure_reason != ''",
+            # What the socket reports (a reset at the end of a good connection) is no failure of TLS.
+            "expression": "connection.transport_failure_reason != ''"
+            " && !connection.transport_failure_reason.contains('system library')",
         },
     }
     either = [{"response_flag_filter": {"flags": ["NR"]}}, {"extension_filter": failed}]

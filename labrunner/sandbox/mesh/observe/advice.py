@@ -63,12 +63,12 @@ def advise(
     headers: Mapping[str, str] | None = None,
 ) -> Advice:
     """Empty when nothing is worth saying. Refusals by AuthorizationPolicy are not told here: see `hops`."""
-    if record.downstream_failure:
+    if record.handshake_failed:
         return Advice(*_handshake(record, world), failed=True, denied=True)
     if record.details.startswith("jwt_authn_access_denied"):
         said = _plain(record.details.partition("{")[2].rstrip("}"))
         return Advice(f"the token was refused: {said}", (), True, True)
-    if "NR" in record.flags and not record.is_http:
+    if record.unmatched:
         if record.gateway and workload is not None:
             return Advice(*route_advice.no_chain(record, world, workload), failed=True)
         words = "no filter chain matched the connection: plaintext where mutual TLS is required, or another server name"

@@ -92,7 +92,7 @@ def _leads(one: Record, other: Record) -> bool:
         return same_place
     # A connection that never stood has no address of its own in the record: then the time decides.
     inside = one.start - _CLOCK <= other.start <= one.end + _CLOCK
-    return same_place and inside and bool(other.downstream_failure or "NR" in other.flags)
+    return same_place and inside and (other.handshake_failed or other.unmatched)
 
 
 def records_of(sought: Sought, spans: Spans, connections: Connections, world: World) -> list[Record]:

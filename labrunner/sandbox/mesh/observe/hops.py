@@ -175,7 +175,7 @@ def _authorized(
     addresses: AddressPlan | None,
 ) -> Hop:
     """What the AuthorizationPolicies said, checked against what Envoy did."""
-    if not record.local or record.downstream_failure or ("NR" in record.flags and not record.is_http):
+    if not record.local or record.handshake_failed or record.unmatched:
         return hop if record.gateway else _strictness(hop, world, workload, record)
     policies = policies_for(world, workload)
     facts = _facts(record, headers or {}, addresses)

@@ -127,10 +127,12 @@ class Observer:
         record = parse(line.decode("utf-8", "replace"), self._view.addresses)
         if record is None:
             return False
-        self.metrics.add(record, self.directory())
+        if not record.handshake_failed and not record.unmatched:
+            # Only what a filter chain took is counted: Istio's statistics are a filter.
+            self.metrics.add(record, self.directory())
         self.spans.add(record)
         self.connections.add(record)
-        if self.listeners and is_logged(record, self._view.world(), self.directory()):
+        if self.listeners and not record.handshake_failed and is_logged(record, self._view.world(), self.directory()):
             for listener in self.listeners:
                 listener(record)
         return True

@@ -80,6 +80,16 @@ class Record:
         return bool(self.protocol)
 
     @property
+    def handshake_failed(self) -> bool:
+        """TLS with the client did not come about, so that no filter saw the connection."""
+        return bool(self.downstream_failure) and not self.is_http and not self.upstream_cluster
+
+    @property
+    def unmatched(self) -> bool:
+        """No filter chain took the connection."""
+        return "NR" in self.flags and not self.is_http
+
+    @property
     def end(self) -> float:
         return self.start + self.duration / 1000
 
