@@ -128,8 +128,8 @@ def _shell(key: Keys) -> Iterator[Entry]:
         f"{again} comes back.".replace("  ", " ")
     )
     yield Entry(
-        f"{key('shell.scroll-up')} or the wheel looks back, End returns. Drag to select, and copy with Ctrl+C outside "
-        "the shell."
+        f"{key('shell.scroll-up')} or the wheel looks back, End returns. What is selected by dragging is copied. "
+        f"{key('shell.look-back')} searches, selects and copies with the keyboard: / n N v V y."
     )
 
 

@@ -236,7 +236,7 @@ async def test_the_users_theme_colours_the_screen_and_its_shell() -> None:
     async with running(lab=make_lab(), settings=load_settings()) as stage:
         assert stage.app.theme == "labrunner-dusk"
         assert stage.lab.styles.background.hex.lower() == "#1b1b2f"
-        assert stage.lab.shell._palette[15] == "#00000f"
+        assert stage.lab.shell._painter.palette[15] == "#00000f"
 
 
 async def test_a_theme_chosen_in_the_palette_is_remembered() -> None:

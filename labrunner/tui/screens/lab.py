@@ -63,7 +63,15 @@ class LabScreen(LabActions):
         Binding("y", "copy_block", "Copy block", id="lab.copy", tooltip="Copy a block's command", show=False),
         Binding("o", "show_output", "Output", id="lab.output", tooltip="What a block printed", show=False),
         Binding("w", "note", "Write a note", id="lab.note", tooltip="Your own note on this step; kept", show=False),
-        Binding("f6", "shell", "Shell", id="lab.shell", tooltip="To the shell; F6 again comes back", key_display="F6"),
+        Binding(
+            "f6",
+            "shell",
+            "Shell",
+            id="lab.shell",
+            tooltip="To the shell; F6 again comes back",
+            key_display="F6",
+            priority=True,  # keys typed right after it are the shell's
+        ),
         Binding(
             "i",
             "interrupt",
@@ -75,7 +83,9 @@ class LabScreen(LabActions):
         Binding("1", "pane('steps')", "Steps", id="lab.pane-steps", tooltip="Go to the steps", show=False),
         Binding("2", "pane('lab')", "Text", id="lab.pane-lab", tooltip="Go to the instructions", show=False),
         Binding("3", "pane('checks')", "Checks", id="lab.pane-checks", tooltip="Go to the checks", show=False),
-        Binding("4", "pane('shell')", "Shell", id="lab.pane-shell", tooltip="Go to the shell", show=False),
+        Binding(
+            "4", "pane('shell')", "Shell", id="lab.pane-shell", tooltip="Go to the shell", show=False, priority=True
+        ),
         Binding("u", "summary", "Summary", id="lab.summary", tooltip="How it goes so far", show=False),
         Binding("l", "catalogue", "Labs", id="lab.catalogue", tooltip="Back to the catalogue; progress is kept"),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
@@ -386,6 +396,25 @@ class LabScreen(LabActions):
     @on(ShellTerminal.Leave)
     def _leave_shell(self) -> None:
         self.action_pane("lab")
+
+    @on(ShellTerminal.Noted)
+    def _shell_noted(self, message: ShellTerminal.Noted) -> None:
+        self.query_one("#shell-box").border_subtitle = Content(message.text)
+
+    @on(ShellTerminal.Copied)
+    def _shell_copied(self, message: ShellTerminal.Copied) -> None:
+        self._copy(message.text)
+
+    def on_text_selected(self) -> None:
+        """Text selected with the mouse in the shell is copied, as terminals do: Ctrl+C is the program's there."""
+        if self.shell in self.selections:
+            self._copy(self.get_selected_text() or "")
+
+    def _copy(self, text: str) -> None:
+        if text.strip():
+            self.app.copy_to_clipboard(text)
+            lines = text.count("\n") + 1
+            self.notify(f"{fmt.count(lines, 'line')} copied." if lines > 1 else "Copied.")
 
     @on(PaneTabs.Chosen)
     def _tab_chosen(self, message: PaneTabs.Chosen) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
+from textual.widgets import Input
 from textual.worker import WorkerState
 
 from labrunner.errors import EnvironmentFault
@@ -112,6 +113,8 @@ class LabActions(SizedScreen):
             return True
         if isinstance(self.focused, ShellTerminal):
             return False
+        if action == "pane" and isinstance(self.focused, Input):
+            return False  # a digit of an answer
         if action == "interrupt":
             return self.command_running or any(view.checking for view in self.view.steps.values())
         if action in ("go_back", "jump", "undo"):

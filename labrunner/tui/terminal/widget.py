@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import ClassVar
 
-from rich.cells import cell_len
-from rich.color import Color as RichColor
-from rich.segment import Segment
 from rich.style import Style
 from textual import events, on
 from textual.binding import Binding, BindingType
@@ -20,12 +17,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from labrunner.tui.terminal.bittty_emulator import HISTORY_LINES, BitttyEmulator
-from labrunner.tui.terminal.emulator import Colour, Pen, Row, ScreenEmulator
+from labrunner.tui.terminal.emulator import Row, ScreenEmulator
 from labrunner.tui.terminal.feeder import Feeder
+from labrunner.tui.terminal.look_back import KEYS, LookBack, Position
+from labrunner.tui.terminal.painter import Painter
 from labrunner.tui.themes import terminal_colours
-
-LEAVE_KEYS = ("f6", "ctrl+right_square_bracket")
-"""The keys that the shell never sees: they return to the lab."""
 
 FRAME = 1 / 30
 """Seconds between two paints at most, while the learner is in the shell."""
@@ -39,7 +35,8 @@ _WHEEL_LINES = 3
 
 
 class ShellTerminal(Widget, can_focus=True):
-    """A terminal. Everything typed goes to the program, except `LEAVE_KEYS` and the scrolling keys."""
+    """A terminal. Everything typed goes to the program, except the keys of `BINDINGS`; while looking back
+    (`look_back`) keys move through screen and scrollback instead."""
 
     DEFAULT_CSS = """
     ShellTerminal {
@@ -51,8 +48,25 @@ class ShellTerminal(Widget, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        # Of priority: keys typed right after them already go where these lead.
         Binding(
-            "f6", "leave", "Back to the lab", id="shell.leave", tooltip="Leave the shell; also Ctrl+]", key_display="F6"
+            "f6",
+            "leave",
+            "Back to the lab",
+            id="shell.leave",
+            tooltip="Leave the shell; also Ctrl+]",
+            key_display="F6",
+            priority=True,
+        ),
+        Binding("ctrl+right_square_bracket", "leave", "Back to the lab", show=False, priority=True),
+        Binding(
+            "f7",
+            "look_back",
+            "Search, copy",
+            id="shell.look-back",
+            tooltip="Search the shell's output, select and copy with the keyboard",
+            key_display="F7",
+            priority=True,
         ),
         Binding(
             "shift+pageup",
@@ -70,6 +84,18 @@ class ShellTerminal(Widget, can_focus=True):
 
     class Changed(Message):
         """The emulator changed; sent at most once until handled."""
+
+    @dataclass
+    class Noted(Message):
+        """What to say below the terminal; empty: nothing."""
+
+        text: str
+
+    @dataclass
+    class Copied(Message):
+        """The learner copied a text."""
+
+        text: str
 
     @dataclass
     class Resized(Message):
@@ -90,13 +116,12 @@ class ShellTerminal(Widget, can_focus=True):
         """The live screen as of the last paint."""
         self._cursor: tuple[int, int] | None = None
         self._strips: dict[int, Strip] = {}
-        self._styles: dict[Pen, Style] = {}
-        self._palette: tuple[str, ...] = ()
-        self._base = Style()
+        self._painter = Painter()
         self._pending = False
         self._painted_at = 0.0
         self._view_top: int | None = None
         """Number of the history line shown at the top; None shows the live screen."""
+        self._look: LookBack | None = None
 
     # -- output ------------------------------------------------------------------------------------------------
 
@@ -160,95 +185,59 @@ class ShellTerminal(Widget, can_focus=True):
     # -- painting ----------------------------------------------------------------------------------------------
 
     def _adopt_theme(self) -> None:
-        self._palette = terminal_colours(self.app.current_theme)
-        self._styles.clear()
+        self._painter.palette = terminal_colours(self.app.current_theme)
+        self._painter.forget()
         self._strips.clear()
         self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._styles.clear()
+        self._painter.forget()
         self._strips.clear()
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
-        if base != self._base:
-            self._base = base
-            self._styles.clear()
+        if base != self._painter.base:
+            self._painter.base = base
+            self._painter.forget()
             self._strips.clear()
         width = self.size.width
         offset = self.history_offset
-        if offset:
-            index = self.emulator.history_length - offset + y
-            if index < self.emulator.history_length:
-                return self._strip(self.emulator.history_row(index), width, y)
-            return self._live(y - offset, width, y)
-        strip = self._live(y, width, y)
+        if offset and y < offset:
+            strip = self._painter.strip(self.emulator.history_row(self.emulator.history_length - offset + y), width)
+        else:
+            strip = self._live(y - offset, width)
+        if self._look is not None:
+            spans = self._look.spans(self._line_at(y))
+            return self._painter.spans(strip, spans, self._selection_style) if spans else strip
+        strip = self._with_selection(strip, y)
         cursor = self._cursor
-        if cursor is not None and cursor[1] == y and cursor[0] < width:
-            strip = self._with_cursor(strip, cursor[0])
+        if not offset and cursor is not None and cursor[1] == y and cursor[0] < width:
+            strip = self._painter.cursor(strip, cursor[0], self.has_focus)
         return strip
 
-    def _live(self, row: int, width: int, y: int) -> Strip:
+    def _live(self, row: int, width: int) -> Strip:
         strip = self._strips.get(row)
-        if strip is None or strip.cell_length != width or self.text_selection is not None:
-            strip = self._strip(self._rows.get(row, ()), width, y)
-            if self.text_selection is None:
-                self._strips[row] = strip
+        if strip is None or strip.cell_length != width:
+            strip = self._strips[row] = self._painter.strip(self._rows.get(row, ()), width)
         return strip
 
-    def _strip(self, row: Row, width: int, y: int) -> Strip:
-        segments = [Segment(text, self._style(pen)) for text, pen in row]
-        strip = Strip(segments).adjust_cell_length(width, self._base)
+    def _with_selection(self, strip: Strip, y: int) -> Strip:
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(y)) is not None:
-            start, end = span
-            end = width if end == -1 else min(end, width)
-            style = self.screen.get_component_rich_style("screen--selection")
-            left, middle, right = strip.crop(0, start), strip.crop(start, end), strip.crop(end, width)
-            strip = Strip.join([left, middle.apply_style(style), right])
+            strip = self._painter.selected(strip, *span, self._selection_style)
         return strip.apply_offsets(0, y)
 
-    def _with_cursor(self, strip: Strip, x: int) -> Strip:
-        style = Style(reverse=True) if self.has_focus else Style(underline=True, bold=True)
-        start, end = _cell_at(strip, x)
-        cell = Strip([Segment(s.text, (s.style or self._base) + style) for s in strip.crop(start, end)])
-        return Strip.join([strip.crop(0, start), cell, strip.crop(end)])
-
-    def _style(self, pen: Pen) -> Style:
-        style = self._styles.get(pen)
-        if style is None:
-            style = self._base + Style(
-                color=self._colour(pen.foreground),
-                bgcolor=self._colour(pen.background),
-                bold=pen.bold or None,
-                dim=pen.dim or None,
-                italic=pen.italic or None,
-                underline=pen.underline or bool(pen.link) or None,
-                reverse=pen.reverse or None,
-                strike=pen.strike or None,
-                conceal=pen.conceal or None,
-            )
-            self._styles[pen] = style
-        return style
-
-    def _colour(self, colour: Colour) -> RichColor | None:
-        if colour is None:
-            return None
-        if isinstance(colour, tuple):
-            return RichColor.from_rgb(*colour)
-        return RichColor.parse(self._palette[colour]) if colour < 16 else RichColor.from_ansi(colour)
+    @property
+    def _selection_style(self) -> Style:
+        return self.screen.get_component_rich_style("screen--selection")
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         lines = [self._text_at(y) for y in range(self.size.height)]
         return selection.extract("\n".join(lines)), "\n"
 
     def _text_at(self, y: int) -> str:
-        offset = self.history_offset
-        index = self.emulator.history_length - offset + y
-        in_history = offset and index < self.emulator.history_length
-        row = self.emulator.history_row(index) if in_history else self._rows.get(y - offset, ())
-        return "".join(text for text, _ in row).rstrip()
+        return self.texts(self._line_at(y), self._line_at(y))[0]
 
     # -- history -----------------------------------------------------------------------------------------------
 
@@ -263,7 +252,7 @@ class ShellTerminal(Widget, can_focus=True):
         """Move the view; negative is back in time."""
         offset = max(0, min(self.emulator.history_length, self.history_offset - lines))
         self._view_top = self.emulator.history_total - offset if offset else None
-        self.border_subtitle = f"{offset} lines back, End returns" if offset else ""
+        self.post_message(self.Noted(f"{offset} lines back, End returns" if offset else ""))
         self.refresh()
 
     def action_scroll_history(self, pages: int) -> None:
@@ -273,22 +262,81 @@ class ShellTerminal(Widget, can_focus=True):
         if self._view_top is not None:
             self.scroll_lines(self.emulator.history_length)
 
-    # -- input -------------------------------------------------------------------------------------------------
+    # -- looking back (what `look_back.Lines` asks for) --------------------------------------------------------
 
     @property
-    def _leave_keys(self) -> tuple[str, ...]:
-        """The user's keys for it, and always the last of `LEAVE_KEYS`, so that there is a way back."""
-        keys_of = getattr(self.app, "keys_of", None)
-        return (*keys_of("shell.leave"), LEAVE_KEYS[-1]) if keys_of else LEAVE_KEYS
+    def first(self) -> int:
+        on_screen_only = self.emulator.alternate_screen
+        return self.emulator.history_total - (0 if on_screen_only else self.emulator.history_length)
+
+    @property
+    def last(self) -> int:
+        return self.emulator.history_total + self.emulator.rows - 1
+
+    def texts(self, first: int, last: int) -> list[str]:
+        total, length = self.emulator.history_total, self.emulator.history_length
+        rows = (
+            self.emulator.history_row(number - total + length) if number < total else self._rows.get(number - total, ())
+            for number in range(first, last + 1)
+        )
+        return ["".join(text for text, _ in row).rstrip() for row in rows]
+
+    def _line_at(self, y: int) -> int:
+        """The number of the line shown in row `y`."""
+        return self.emulator.history_total - self.history_offset + y
+
+    def action_look_back(self) -> None:
+        """Search, select and copy with the keyboard; again: back to the shell."""
+        if self._look is not None:
+            self._end_look()
+            return
+        if self._view_top is None:
+            self._view_top = self.emulator.history_total
+            column, row = self.emulator.cursor or (0, self.emulator.rows - 1)
+            cursor = Position(self._line_at(row), column)
+        else:
+            cursor = Position(self._line_at(self.size.height - 1), 0)
+        self._look = LookBack(self, self.size.height, cursor)
+        self._say_look()
+
+    def _end_look(self) -> None:
+        self._look = None
+        self._view_top = None
+        self.post_message(self.Noted(""))
+        self.refresh()
+
+    def _look_key(self, event: events.Key) -> None:
+        look = self._look
+        assert look is not None
+        asked = look.key(event.key, event.character)
+        if asked == "copy" and look.selecting:
+            self.post_message(self.Copied(look.selected()))
+        if asked:
+            self._end_look()
+            return
+        if not self.emulator.alternate_screen:
+            self._view_top = look.top(self._line_at(0))
+        self._say_look()
+
+    def _say_look(self) -> None:
+        if self._look is not None:
+            keys = next((keys for keys in KEYS if len(keys) < self.size.width - 4), KEYS[-1])
+            self.post_message(self.Noted(self._look.note or keys))
+        self.refresh()
+
+    # -- input -------------------------------------------------------------------------------------------------
 
     def action_leave(self) -> None:
+        self._look = None
+        self.scroll_to_live()
+        self.screen.set_focus(None)  # at once: what is typed next is not the shell's
         self.post_message(self.Leave())
 
     async def _on_key(self, event: events.Key) -> None:
-        if event.key in self._leave_keys:
+        if self._look is not None:
             event.stop()
             event.prevent_default()
-            self.post_message(self.Leave())
+            self._look_key(event)
             return
         if event.key in ("shift+pageup", "shift+pagedown") and not self.emulator.alternate_screen:
             return
@@ -354,11 +402,3 @@ class ShellTerminal(Widget, can_focus=True):
         if not self._mouse(event, "press", 65):
             event.stop()
             self.scroll_lines(_WHEEL_LINES)
-
-
-def _cell_at(strip: Strip, x: int) -> tuple[int, int]:
-    """First and last column (exclusive) of the character at column `x`: two columns where it is a wide one."""
-    for start in (x, x - 1):
-        if start >= 0 and len(shown := strip.crop(start, start + 2).text) == 1 and cell_len(shown) == 2:
-            return start, start + 2
-    return x, x + 1
