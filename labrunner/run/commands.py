@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from labrunner.errors import EnvironmentFault
 from labrunner.lab.model import Block, Lab
@@ -12,6 +12,7 @@ from labrunner.run import events
 from labrunner.run.events import BlockFinished, Event
 from labrunner.run.output import OutputSink
 from labrunner.run.plain_text import shortened
+from labrunner.run.recognition import Recognised, Recognition
 from labrunner.run.session import OUTPUT_KEPT
 from labrunner.run.shell import Shell
 from labrunner.run.shell_command import CommandResult, TextSink
@@ -22,7 +23,8 @@ GONE_WELL = ("ok", "started")
 
 
 class Commands:
-    """Runs blocks and is the shell's listener. `shell`: raises `EnvironmentFault` while there is none.
+    """Runs blocks and is the shell's listener. `shell`: raises `EnvironmentFault` while there is none. `values`: the
+    lab's variables, once they are known.
 
     `headless`: nobody is at the keyboard, so interactive blocks time out as well. `failed`: told of a journal that
     cannot be written on the reader thread, where nobody can be asked; the next call tells the learner.
@@ -33,6 +35,7 @@ class Commands:
         lab: Lab,
         teller: Teller,
         shell: Callable[[], Shell],
+        values: Mapping[str, str],
         *,
         headless: bool,
         failed: Callable[[EnvironmentFault], None],
@@ -42,11 +45,13 @@ class Commands:
         self._shell = shell
         self._headless = headless
         self._failed = failed
-        self._typed: tuple[str, str, OutputSink] | None = None
+        self._typed: tuple[Recognised, OutputSink] | None = None
+        self._recognition = Recognition(lab, values)
 
     def run(self, step_id: str, block: Block, role: str) -> BlockFinished:
         """Raises `ShellBusy` while another command runs, `EnvironmentFault` when the outcome cannot be journalled."""
         shell = self._shell()
+        self._recognition.forget()
         self._teller.say(
             events.BlockStarted(at=time.time(), step=step_id, block=block.id, role=role, command=block.run)
         )
@@ -63,28 +68,26 @@ class Commands:
     # -- the shell's listener
 
     def typed_started(self, text: str) -> TextSink:
-        step_id = self._teller.session.current
-        step = self._lab.step(step_id)
-        known = () if step is None else (*step.blocks, *step.solution)
-        block_id = next((b.id for b in known if b.run.strip() == text.strip()), "")
-        sink = self._sink(step_id, block_id)
-        self._typed = (step_id, block_id, sink)
+        found = self._recognition.recognise(text, self._teller.session.current)
+        block_id = found.block.id if found.block is not None else ""
+        sink = self._sink(found.step, block_id)
+        self._typed = (found, sink)
         self._say_from_shell(
-            events.BlockStarted(at=time.time(), step=step_id, block=block_id, role="typed", command=text)
+            events.BlockStarted(at=time.time(), step=found.step, block=block_id, role="typed", command=text)
         )
         return sink
 
     def typed_finished(self, text: str, result: CommandResult) -> None:
         if self._typed is None:
             return
-        step_id, block_id, sink = self._typed
+        found, sink = self._typed
         self._typed = None
         output = sink.finish()
-        step = self._lab.step(step_id)
-        block = step.block(block_id) if step is not None and block_id else None
-        outcome = outcome_of(block or Block("", text), result, output)
+        self._recognition.ended(text, output)
+        block = found.block or Block("", text)
+        output = found.earlier + output
         try:
-            self._finished(step_id, block_id, "typed", result, output, outcome)
+            self._finished(found.step, block.id, "typed", result, output, outcome_of(block, result, output))
         except EnvironmentFault as fault:
             self._failed(fault)
 

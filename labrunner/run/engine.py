@@ -92,7 +92,9 @@ class Engine:
         self._closing_once = threading.Lock()
         self._causes = Causes()
         self._teller.subscribe(self._causes.hear)
-        self._commands = Commands(lab, self._teller, lambda: self.shell, headless=headless, failed=self._fail)
+        self._commands = Commands(
+            lab, self._teller, lambda: self.shell, self._values, headless=headless, failed=self._fail
+        )
         types = {v.name: v.type for v in lab.variables}
         self._judge = Judge(
             self._teller, self._causes, self._context, lambda: self._values, types, kinds, self._closing
@@ -201,7 +203,7 @@ class Engine:
                 at=time.time(), lab=self.lab.id, lab_digest=self.lab.digest, target=self.target.name, resumed=resumed
             )
         )
-        self._values = variables.resolve(
+        self._values |= variables.resolve(
             self.lab, self._directory, self._given, lambda v: self._compute(v, environment)
         )
         self.redactor.learn(self._values[v.name] for v in self.lab.variables if v.secret)

@@ -28,6 +28,8 @@ class BlockView:
     started_at: float = 0.0
     command: str = ""
     """What was run: the block's own, or as the learner edited it."""
+    typed: bool = False
+    """The learner typed it by hand."""
 
     @property
     def running(self) -> bool:
@@ -213,7 +215,9 @@ class SessionView:
                 step.blocks.clear()
                 return "step"
             case ev.BlockStarted():
-                step.blocks[event.block] = BlockView(outcome="running", started_at=event.at, command=event.command)
+                step.blocks[event.block] = BlockView(
+                    outcome="running", started_at=event.at, command=event.command, typed=event.role == "typed"
+                )
                 return "block"
             case ev.BlockOutput():
                 block = step.blocks.setdefault(event.block, BlockView())
@@ -223,7 +227,12 @@ class SessionView:
                 step.stalled += event.role in ("block", "typed")
                 before = step.blocks.get(event.block)
                 step.blocks[event.block] = BlockView(
-                    event.outcome, event.exit, event.seconds, event.output, command=before.command if before else ""
+                    event.outcome,
+                    event.exit,
+                    event.seconds,
+                    event.output,
+                    command=before.command if before else "",
+                    typed=event.role == "typed",
                 )
                 return "block"
             case ev.CheckStarted():

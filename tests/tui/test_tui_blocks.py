@@ -82,3 +82,53 @@ async def test_a_focused_block_names_its_keys_and_runs_again() -> None:
             await stage.press("r")
             await stage.until(lambda n=times: sum(call[0] == "run_block" for call in engine.calls) == n)
             await stage.until(lambda: not stage.lab.command_running)
+
+
+async def test_every_line_of_wrapped_output_is_behind_the_bar() -> None:
+    engine = ScriptedEngine(make_lab())
+    engine.outcomes["make-ca"] = "unexpected-exit"
+    async with running(lab=engine.lab, engine=engine, size=(80, 24)) as stage:
+        step = engine.lab.steps[0]
+        long = "error: " + "word " * 40 + "日本" * 30
+        engine._say(ev.BlockStarted, step=step.id, block="make-ca", role="block", command="x")
+        engine._say(
+            ev.BlockFinished, step=step.id, block="make-ca", role="block", exit=1, outcome="unexpected-exit",
+            output=long, cwd="/", seconds=0.1,
+        )  # fmt: skip
+        await stage.shows("日本")
+        for size in ((80, 24), (100, 30), (80, 24)):
+            await stage.pilot.resize_terminal(*size)
+            await stage.pilot.pause()
+            shown = [line for line in stage.text().splitlines() if "word" in line or "日本" in line]
+            assert len(shown) >= 3 and all(line.startswith("│ ▌ │ ") for line in shown), stage.text()
+
+
+async def test_running_the_rest_brings_each_block_into_view_and_says_what_became_of_it() -> None:
+    engine = ScriptedEngine(make_lab())
+    async with running(lab=engine.lab, engine=engine, size=(80, 24)) as stage:
+        await stage.press("R")
+        await stage.shows("2 blocks ran.")
+        await stage.shows("openssl x509 -in certs/ca.crt")  # the last of them
+
+
+async def test_running_the_rest_says_what_it_left_out() -> None:
+    engine = ScriptedEngine(make_lab())
+    engine.outcomes["make-ca"] = "unexpected-exit"
+    async with running(lab=engine.lab, engine=engine, size=(80, 24)) as stage:
+        await stage.press("R")
+        await stage.shows("did not go well")
+        assert ("run_block", "ca", "show-ca", "block") not in engine.calls
+
+
+async def test_a_block_typed_by_hand_is_shown_as_run() -> None:
+    engine = ScriptedEngine(make_lab())
+    async with running(lab=engine.lab, engine=engine) as stage:
+        typed = "openssl   x509 -in certs/ca.crt"
+        engine._say(ev.BlockStarted, step="ca", block="show-ca", role="typed", command=typed)
+        await stage.shows("running")
+        engine._say(
+            ev.BlockFinished, step="ca", block="show-ca", role="typed", exit=0, outcome="ok", output="", cwd="/",
+            seconds=0.1,
+        )  # fmt: skip
+        await stage.shows("typed by hand")
+        assert "run as you edited it" not in stage.text()

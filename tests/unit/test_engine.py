@@ -223,6 +223,29 @@ def test_no_secret_reaches_the_journal_or_a_listener(open_engine: Open, tmp_path
     assert "[redacted]" in journal and "[redacted private key]" in journal
 
 
+def test_a_block_typed_in_other_words_over_several_lines_is_still_that_block(open_engine: Open, tmp_path: Path) -> None:
+    loop = block("loop", 'for n in 1 2; do\n  echo "n $n"\ndone', expect=Expect(output="^n 2$"))
+    two = block("two", "echo one > file   # begin\ncat 'file'", expect=Expect(output="one"))
+    engine = open_engine(lab_of(Step("s", "S", "", blocks=(loop, two)), directory=tmp_path))
+    said = heard(engine)
+    engine.enter(engine.lab.steps[0])
+
+    def finished() -> list[events.BlockFinished]:
+        return [e for e in said if isinstance(e, events.BlockFinished)]
+
+    engine.send_input('for   n in 1 2\rdo echo "n $n"; done\r')
+    assert wait_for(finished, lambda seen: len(seen) == 1, timeout=5).holds
+    engine.send_input("echo one >file\r")
+    assert wait_for(finished, lambda seen: len(seen) == 2, timeout=5).holds
+    engine.send_input('cat "file"\r')
+    assert wait_for(finished, lambda seen: len(seen) == 3, timeout=5).holds
+    assert [(e.block, e.role, e.outcome, e.output) for e in finished()] == [
+        ("loop", "typed", "ok", "n 1\nn 2\n"),
+        ("", "typed", "ok", ""),
+        ("two", "typed", "ok", "one\n"),
+    ]
+
+
 def test_a_typed_command_is_told_from_a_block_and_matched_to_one(open_engine: Open) -> None:
     engine = open_engine()
     said = heard(engine)

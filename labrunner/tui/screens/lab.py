@@ -238,6 +238,8 @@ class LabScreen(LabActions):
                 seen.add(aspect if step_id in ("", self.shown) else "elsewhere")
             if isinstance(event, ev.StepEntered) and event.step != self.shown and self.read_only:
                 followed = True
+            if isinstance(event, ev.BlockStarted) and event.step == self.shown and event.role != "typed":
+                self.instructions.reveal(event.block)
             if isinstance(event, ev.StepReset) and event.step == self.shown:
                 anew = True
             if isinstance(event, ev.SessionEnded) and event.reason == "taken-over" and not self.read_only:

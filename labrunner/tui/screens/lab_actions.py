@@ -231,13 +231,19 @@ class LabActions(SizedScreen):
 
     @work(thread=True, exit_on_error=False, group="shell")
     def _run_blocks(self, step: Step, blocks: Sequence[tuple[Block, str]]) -> None:
-        """One after the other; stops at the first that goes wrong."""
-        for block, role in blocks:
+        """One after the other; stops at the first that goes wrong. What became of several is said."""
+        for number, (block, role) in enumerate(blocks, 1):
             engine = self.engine
             if engine is None:
                 return
             if engine.run_block(step, block, role=role).outcome not in ("ok", "started"):
+                if number < len(blocks):
+                    left = fmt.count(len(blocks) - number, "block")
+                    why = f"'{block.title or block.id}' did not go well: {left} after it did not run."
+                    self.app.call_from_thread(self.notify, why, severity="warning")
                 return
+        if len(blocks) > 1:
+            self.app.call_from_thread(self.notify, f"{fmt.count(len(blocks), 'block')} ran.")
 
     def action_check(self) -> None:
         if self._busy("check"):

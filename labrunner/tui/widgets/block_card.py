@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.geometry import Size
 from textual.highlight import highlight
 from textual.message import Message
 from textual.widget import Widget
@@ -60,6 +61,8 @@ class BlockCard(Widget, can_focus=True):
         self.difference: str | None = None
         """Of a solution: what it would change in the cluster; empty: nothing; None: not known."""
         self._symbols = symbols
+        self._columns = 0
+        """Columns of text at the last layout."""
         self._command = highlight(block.run.rstrip("\n"), language="bash")
         if block.title:
             self.tooltip = f"Click to run: {block.title}"
@@ -73,6 +76,10 @@ class BlockCard(Widget, can_focus=True):
         for name in ("ok", "failed", "running", "started"):
             self.set_class(self.state.state == name, f"-{name}")
         self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        self._columns = width
+        return super().get_content_height(container, viewport, width)
 
     def render(self) -> Content:
         return Content("\n").join(self._lines())
@@ -98,7 +105,7 @@ class BlockCard(Widget, can_focus=True):
             ),
         )
         lines = [head, self._command]
-        if state.command and state.command.strip() != self.block.run.strip():
+        if state.command and not state.typed and state.command.strip() != self.block.run.strip():
             lines.append(Content.styled(f"{symbols.bar} run as you edited it", "$warning"))
         lines += self._difference()
         note = self._note()
@@ -106,8 +113,15 @@ class BlockCard(Widget, can_focus=True):
             lines.append(note)
         if self.show_output or state.state == "failed":
             tail = [line for line in state.output.rstrip().splitlines() if line.strip()][-_TAIL_LINES:]
-            lines += [Content.styled(f"{symbols.bar} {line}", "$muted") for line in tail]
+            lines += [line for text in tail for line in self._behind_bar(text)]
         return lines
+
+    def _behind_bar(self, text: str) -> list[Content]:
+        """A line of output, the bar before each line it takes here."""
+        bar = f"{self._symbols.bar} "
+        room = self._columns - len(bar)
+        parts = Content(text.expandtabs()).fold(room) if room > 1 else [Content(text)]
+        return [Content.assemble(bar, part).stylize("$muted") for part in parts]
 
     def show_difference(self, difference: str | None) -> None:
         if difference != self.difference:
@@ -133,7 +147,7 @@ class BlockCard(Widget, can_focus=True):
 
     def _note(self) -> Content | None:
         symbols, state = self._symbols, self.state
-        took = fmt.duration(state.seconds)
+        took = fmt.duration(state.seconds) + (", typed by hand" if state.typed else "")
         match state.outcome:
             case "":
                 return None

@@ -92,6 +92,12 @@ class InstructionsPane(VerticalScroll):
         for quiz in self.query(QuizCard):
             quiz.show(view.answers.get(quiz.check.id), view.results.get(quiz.check.id))
 
+    def reveal(self, block_id: str) -> None:
+        """Bring a block's card into view."""
+        card = next((card for card in self.cards if card.block.id == block_id), None)
+        if card is not None:
+            self.call_after_refresh(self.scroll_to_widget, card, animate=False)
+
     def chosen_card(self, view: StepView) -> BlockCard | None:
         """The focused card; else the first that did not run well yet; else none."""
         focused = self.screen.focused
