@@ -46,6 +46,19 @@ async def test_after_a_hint_the_failing_checks_title_is_still_in_view() -> None:
         assert stage.lab.query_one(ChecksPane).has_class("-helped")
 
 
+async def test_a_hint_below_many_findings_is_brought_into_view() -> None:
+    engine = ScriptedEngine(make_lab())
+    long = "It hands TLS through. " * 30
+    for check in ("gateway-tls", "gateway-host"):
+        engine.failing[check] = Finding("different", long, "SIMPLE", "PASSTHROUGH", "x")
+    async with running(lab=engine.lab, engine=engine, size=(120, 36)) as stage:
+        await stage.press("n", "c")
+        await stage.shows("✘ Gateway apim terminates TLS")
+        for hint in ("spec.servers", "credentialName"):
+            await stage.press("h")
+            await stage.until(lambda hint=hint: hint in stage.text().split("Checks", 1)[1])
+
+
 async def test_a_size_that_nobody_announced_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(lab=make_lab(), size=(120, 36)) as stage:
         monkeypatch.setattr(shutil, "get_terminal_size", lambda fallback: os.terminal_size((80, 24)))

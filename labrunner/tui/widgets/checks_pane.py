@@ -9,6 +9,7 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Markdown, Static
 
 from labrunner.check.result import CheckResult, CheckStatus, Finding
@@ -20,6 +21,8 @@ from labrunner.tui.symbols import Symbols
 
 _MOST_FINDINGS = 4
 """Findings shown per check; the rest is counted."""
+_HINT_IN_VIEW = 4
+"""Lines of a new hint that must be in view, its heading counted."""
 
 
 class ChecksPane(VerticalScroll):
@@ -59,8 +62,7 @@ class ChecksPane(VerticalScroll):
         """`upcoming`: the step to offer next. `ready`: why checks cannot run yet. `stuck`: offer help in words."""
         self._last, self._drawn_width = (view, upcoming, ready, stuck), self._width
         self._rows.update(self._checks(view, ready))
-        if self._hints.show(view, self._symbols, self._fill_in):
-            self.call_after_refresh(self._bring_hint_into_view)
+        self._hints.show(view, self._symbols, self._fill_in)
         self._hints.display = bool(view.hints)
         self.set_class(bool(view.hints), "-helped")
         offer = self._next_help(view)
@@ -79,18 +81,22 @@ class ChecksPane(VerticalScroll):
             "-failed",
         )
 
+    def on_hint_list_grown(self, message: HintList.Grown) -> None:
+        message.stop()
+        self.call_after_refresh(self._bring_hint_into_view)
+
     def _bring_hint_into_view(self) -> None:
-        """Show the newest hint to its end, but keep the title of the first check that fails in view above it."""
-        rows = self._rows.virtual_region.y
-        self.scroll_to(
-            y=max(
-                0,
-                min(
-                    self._hints.virtual_region.bottom - self.scrollable_content_region.height, rows + self._failing_line
-                ),
-            ),
-            animate=False,
-        )
+        """Show the newest hint: to its end, or from its beginning where it is longer than the pane.
+
+        Above it stays the title of the first check that fails, as long as both fit.
+        """
+        height = self.scrollable_content_region.height
+        to_its_end = self._hints.virtual_region.bottom - height
+        title = self._rows.virtual_region.y + self._failing_line
+        newest = self._hints.virtual_region.y + self._hints.newest
+        if newest + _HINT_IN_VIEW > title + height:  # it would be below what is in view
+            title = newest
+        self.scroll_to(y=max(0, min(to_its_end, title)), animate=False)
 
     @property
     def _width(self) -> int:
@@ -220,9 +226,25 @@ class HintList(Vertical):
         super().__init__(id="hints")
         self._drawn: list[tuple[str, str]] = []
         self._step = ""
+        self._coming = False
 
-    def show(self, view: StepView, symbols: Symbols, fill_in: Callable[[str], str]) -> bool:
-        """Add the hints that are new; begin anew for another step. True when one was added."""
+    class Grown(Message):
+        """A new hint is laid out. Its Markdown takes a while: not yet when `show` returns."""
+
+    def on_resize(self) -> None:
+        texts = self.query_children(Markdown)
+        if self._coming and texts and texts.last().size.height:
+            self._coming = False
+            self.post_message(self.Grown())
+
+    @property
+    def newest(self) -> int:
+        """The line on which the newest hint begins."""
+        headings = self.query_children(Static)
+        return headings.last().region.y - self.region.y if headings else 0
+
+    def show(self, view: StepView, symbols: Symbols, fill_in: Callable[[str], str]) -> None:
+        """Add the hints that are new; begin anew for another step."""
         hints = [(hint.hint, hint.text) for hint in view.hints]
         if view.step.id != self._step:
             self._step, self._drawn = view.step.id, []
@@ -232,9 +254,8 @@ class HintList(Vertical):
             number = hint_id[1:] if hint_id.startswith("#") else ""
             label = f"Hint {number} of {total}" if number else "Hint for what went wrong here"
             self.mount(Static(Content(f"{symbols.hint} {label}")), Markdown(fill_in(text.strip()), open_links=False))
-        added = len(hints) > len(self._drawn)
+        self._coming = self._coming or len(hints) > len(self._drawn)
         self._drawn = hints
-        return added
 
 
 def _indented(label: str, text: str, style: str, width: int) -> Content:
