@@ -30,7 +30,7 @@ from labrunner.run.redaction import Redactor
 from labrunner.run.session import Session, StepState, session_dir
 from labrunner.run.shell import Shell
 from labrunner.run.telling import Teller
-from labrunner.target.base import Target
+from labrunner.target.base import Revivable, Target
 
 if TYPE_CHECKING:
     from labrunner.run.going_back import BackPlan, WayBack
@@ -342,7 +342,13 @@ class Engine:
 
     def run_block(self, step: Step, block: Block, *, role: str = "block") -> BlockFinished:
         """Raises `ShellBusy` while another command runs, `EnvironmentFault` when the outcome cannot be journalled."""
+        self._revive()
         return self._commands.run(step.id, block, role)
+
+    def _revive(self) -> None:
+        """A sandbox that ended by itself is there again for the learner's next move, with all that was in it."""
+        if self._shell is not None and not self._closed and isinstance(self.target, Revivable):
+            self.target.revive()
 
     def interrupt(self) -> None:
         if self._shell is not None:
@@ -361,6 +367,7 @@ class Engine:
 
     def check(self, step: Step, *, wait: bool = True, only: Sequence[str] | None = None) -> Attempt:
         """`only`: ids of the checks to evaluate; the step's state then stays as it is."""
+        self._revive()
         return self._judge.check(step, wait=wait, only=only)
 
     # -- checks that look again by themselves (see `live_checks`)

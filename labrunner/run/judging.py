@@ -58,6 +58,8 @@ class Judge:
                 results.append(result)
         finally:
             self._waiting.discard(cancelled)
+        order = [check.id for check in checks]
+        results.sort(key=lambda result: order.index(result.check_id))
         attempt = Attempt(step.id, self._teller.session.record(step.id).attempts + 1, tuple(results))
         if only is None:
             self._teller.say(
@@ -92,14 +94,15 @@ class Judge:
         asked = [check for check in step.checks if check.id not in kept]
         results = {check_id: result for check_id, result in kept.items() if result is not None}
         waited_for = False
-        for check, result in zip(asked, self._evaluate(asked, False, self._closing), strict=True):
+        patient = {check.id for check in asked if check.wait > 0}
+        for result in self._evaluate(asked, False, self._closing):
             if self._waiting:
                 return True
-            before = record.results.get(check.id)
+            before = record.results.get(result.check_id)
             if before is None or _differ(before, result):
                 self._say_result(step, result)
-            results[check.id] = result
-            waited_for |= result.status is CheckStatus.FAILED and check.wait > 0
+            results[result.check_id] = result
+            waited_for |= result.status is CheckStatus.FAILED and result.check_id in patient
         if not step.checks or len(results) < len(step.checks):
             return True
         if in_doubt and waited_for and record.state is StepState.PASSED:

@@ -113,6 +113,11 @@ class Sandbox:
 
     # asking
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process lives; quick, nothing is asked of it."""
+        return self._running() is not None
+
     def status(self) -> SandboxStatus:
         """What it is doing; never raises for a sandbox that is not well."""
         running = self._running()

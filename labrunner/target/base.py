@@ -119,3 +119,12 @@ class Target(Protocol):
     def restore(self, snapshot_id: str) -> bool:
         """Put the world back as it was at `snapshot`; False where the target cannot."""
         ...
+
+
+@runtime_checkable
+class Revivable(Protocol):
+    """A target that may end under a running session, and that can be brought back as it was."""
+
+    def revive(self) -> bool:
+        """Bring it up again if it has ended; False when there was nothing to do. Raises `EnvironmentFault`."""
+        ...

@@ -29,7 +29,7 @@ def unreachable(server: str, error: urllib3.exceptions.HTTPError, connect: float
     reason: BaseException = error
     while isinstance(reason, urllib3.exceptions.MaxRetryError) and reason.reason is not None:
         reason = reason.reason
-    hint = "Is the cluster up? `labrunner sandbox status` and `kubectl cluster-info` tell."
+    hint = "Is the cluster up? `kubectl cluster-info` tells. A lab's sandbox starts again at the next check."
     if isinstance(reason, urllib3.exceptions.SSLError):
         return _tls_fault(server, reason)
     if isinstance(reason, urllib3.exceptions.NameResolutionError):

@@ -58,6 +58,13 @@ class SandboxTarget:
             self._started = True
         self._kube().warm()
 
+    def revive(self) -> bool:
+        """See `labrunner.target.base.Revivable`. A proof's sandbox that ends is a finding, and stays down."""
+        if self._ephemeral or self.sandbox.runs:
+            return False
+        self.start()
+        return True
+
     def stop(self) -> None:
         if self._client is not None:
             self._client.close()
