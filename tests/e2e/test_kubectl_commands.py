@@ -199,6 +199,77 @@ def test_deleting_a_definition_leaves_the_one_that_had_the_names_first(shell: Sh
     shell.ok("delete", "crd", "firsts.same.example.com")
 
 
+POLICY = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: sizes.example.com}
+spec:
+  paramKind: {apiVersion: v1, kind: ConfigMap}
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
+  variables: [{name: most, expression: "int(params.data.most)"}]
+  matchConditions: [{name: named, expression: "!object.metadata.name.startsWith('free')"}]
+  validations:
+  - {expression: "object.spec.replicas <= variables.most", messageExpression: "'at most ' + params.data.most"}
+  - {expression: "object.spec.paused == true"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: sizes}
+spec:
+  policyName: sizes.example.com
+  validationActions: [Deny]
+  paramRef: {name: sizes, parameterNotFoundAction: Deny}
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}}
+"""
+
+
+def test_an_admission_policy_judges_what_its_binding_selects(shell: Shell) -> None:
+    def created(name: str, replicas: int, *more: str) -> subprocess.CompletedProcess[str]:
+        return shell.run("create", "deployment", name, "--image=nginx", f"--replicas={replicas}", *more)
+
+    denied = (
+        'error: failed to create deployment: deployments.apps "web" is forbidden: ValidatingAdmissionPolicy '
+        "'sizes.example.com' with binding 'sizes' denied request: "
+    )
+    shell.ok("apply", "-f", "-", stdin=POLICY.replace("NAMESPACE", shell.namespace))
+    try:
+        lost = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction\n"
+        assert created("web", 3).stderr == denied + lost
+        shell.ok("create", "configmap", "sizes", "--from-literal=most=2")
+        assert created("web", 3).stderr == denied + "at most 2\n"
+        broken = "expression 'object.spec.paused == true' resulted in error: no such key: paused\n"
+        assert created("web", 1).stderr == denied + broken
+        assert created("free", 3).returncode == 0
+        assert created("web", 3, "-n", "default").returncode == 0
+        warn = '{"spec":{"validationActions":["Warn"]}}'
+        shell.ok("patch", "validatingadmissionpolicybinding", "sizes", "--type=merge", "-p", warn)
+        warned = "Warning: Validation failed for ValidatingAdmissionPolicy 'sizes.example.com' with binding 'sizes': "
+        assert created("web", 3).stderr.startswith(warned + "at most 2\n")
+    finally:
+        shell.ok("delete", "-f", "-", stdin=POLICY)
+        shell.ok("delete", "deployment", "web", "-n", "default")
+
+
+def test_a_finalizer_without_a_domain_is_refused(shell: Shell) -> None:
+    shell.ok("create", "configmap", "c")
+    assert shell.error("patch", "cm", "c", "-p", '{"metadata":{"finalizers":["mine"]}}') == (
+        'The ConfigMap "c" is invalid: metadata.finalizers[0]: Invalid value: "mine": name is neither a standard '
+        "finalizer name nor is it fully qualified\n"
+    )
+
+
+def test_what_is_invalid_is_not_judged_by_pod_security(shell: Shell) -> None:
+    shell.ok("label", "ns", shell.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    overrides = '--overrides={"spec":{"restartPolicy":"Sometimes"}}'
+    assert shell.error("run", "p", "--image=busybox", overrides) == (
+        'The Pod "p" is invalid: spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", '
+        '"OnFailure", "Never"\n'
+    )
+    assert "violates PodSecurity" in shell.error("run", "p", "--image=busybox")
+
+
 def test_a_pod_of_an_unknown_runtime_class_is_refused(shell: Shell) -> None:
     overrides = '--overrides={"spec":{"runtimeClassName":"gvisor"}}'
     assert shell.error("run", "p", "--image=busybox", overrides) == (

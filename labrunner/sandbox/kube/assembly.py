@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labrunner.sandbox.kube import issuer_routes, reviews, seed, signing, subresources
-from labrunner.sandbox.kube.admission.chain import plugins
+from labrunner.sandbox.kube.admission.chain import judges, plugins
 from labrunner.sandbox.kube.admission.resource_quota import ResourceQuotaController
 from labrunner.sandbox.kube.api import Api, Obj
 from labrunner.sandbox.kube.apiservices import ApiServices
@@ -127,11 +127,8 @@ def assemble(
     api_services = ApiServices(kinds)
     api_services.seed(store, clock.now())
     seed.seed_objects(registry, [*default_rbac_objects(), *seed.system_objects()])
-    registry.admission = [
-        *plugins(kinds, (sidecars(settings.mesh),)),
-        signing.subject_restriction,
-        EscalationGuard(authorizer),
-    ]
+    registry.admission = [*plugins((sidecars(settings.mesh),)), EscalationGuard(authorizer)]
+    registry.judges = [*judges(kinds), signing.subject_restriction]
     cluster = Cluster(server, api, store, journal, clock, tokens, runtime=runtime)
     if controllers:
         if fresh:

@@ -65,7 +65,9 @@ class Registry:
         self.store, self.kinds, self.schemas, self.clock = store, kinds, schemas, clock
         self._ownership = ownership
         self.admission: list[Admission] = []
-        """Run in order on every create, update, delete and connect, after the machinery's own checks."""
+        """Run in order on every create, update and delete, before validation: they may change the object."""
+        self.judges: list[Admission] = []
+        """Run in order on what validation let pass, and on deletes: they only refuse or warn."""
         self.prepare: dict[str, list[Prepare]] = {}
         """By kind id."""
         self.inside: Api | None = None
@@ -130,6 +132,7 @@ class Registry:
         obj = self._prepared(request, obj, None)
         traits.prepare_for_create(kind, obj)
         self._validate(kind, obj, None)
+        self._judge(request, obj, None)
         for warning in warnings.of(kind.id, obj, None):
             options.warn(warning)
         if self.store.get(kind.id, namespace, meta["name"]) is not None:
@@ -245,6 +248,7 @@ class Registry:
         if _same(new, old):
             return old
         self._validate(kind, new, old, subresource)
+        self._judge(request, new, old)
         for warning in warnings.of(kind.id, new, old) if not subresource else ():
             options.warn(warning)
         if options.dry_run:
@@ -298,7 +302,9 @@ class Registry:
             )
         if kind.id == "Namespace" and name in ("default", "kube-system", "kube-public"):
             raise forbidden(kind.plural, kind.group, name, "this namespace may not be deleted")
-        self._admit(AdmissionRequest("DELETE", kind, namespace, name, "", options), old, old)
+        request = AdmissionRequest("DELETE", kind, namespace, name, "", options)
+        self._admit(request, old, old)
+        self._judge(request, old, old)
         if kind.id == "Namespace":
             return self._delete_namespace(kind, old, options)
         return self._delete(kind, namespace, name, old, how, options)
@@ -423,6 +429,11 @@ class Registry:
             for admit in self.admission:
                 obj = admit(self.inside, request, obj, old)
         return obj
+
+    def _judge(self, request: AdmissionRequest, obj: Obj, old: Obj | None) -> None:
+        if self.inside is not None:
+            for judge in self.judges:
+                judge(self.inside, request, obj, old)
 
     def _check_namespace(self, kind: Kind, name: str, namespace: str) -> None:
         found = self.store.get("Namespace", "", namespace)

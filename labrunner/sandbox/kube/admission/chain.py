@@ -8,6 +8,7 @@ from __future__ import annotations
 from labrunner.sandbox.kube.admission.class_defaults import default_ingress_class, runtime_class
 from labrunner.sandbox.kube.admission.limit_ranger import limit_ranger
 from labrunner.sandbox.kube.admission.pod_security import pod_security
+from labrunner.sandbox.kube.admission.policies import admission_policies
 from labrunner.sandbox.kube.admission.priority import default_tolerations, priority
 from labrunner.sandbox.kube.admission.resource_quota import ResourceQuotaPlugin
 from labrunner.sandbox.kube.admission.service_account import service_account
@@ -16,8 +17,8 @@ from labrunner.sandbox.kube.kinds import KindTable
 from labrunner.sandbox.kube.request import Admission
 
 
-def plugins(kinds: KindTable, mutating: tuple[Admission, ...] = ()) -> list[Admission]:
-    """All of them. `mutating` (sidecar injection ...) stand where mutating webhooks do: before anything judges."""
+def plugins(mutating: tuple[Admission, ...] = ()) -> list[Admission]:
+    """Those that change objects. `mutating` (sidecar injection ...) stand where mutating webhooks do: last."""
     return [
         limit_ranger,
         service_account,
@@ -27,6 +28,9 @@ def plugins(kinds: KindTable, mutating: tuple[Admission, ...] = ()) -> list[Admi
         runtime_class,
         default_ingress_class,
         *mutating,
-        pod_security,
-        ResourceQuotaPlugin(kinds),
     ]
+
+
+def judges(kinds: KindTable) -> list[Admission]:
+    """Those that only judge what validation let pass."""
+    return [pod_security, admission_policies, ResourceQuotaPlugin(kinds)]

@@ -293,6 +293,18 @@ def _pod_template_kind(obj: Obj) -> None:
     pod_template(obj.get("template"))
 
 
+def _admission_policy(obj: Obj) -> None:
+    spec = obj.get("spec") or {}
+    for criteria in (spec.get("matchConstraints"), spec.get("matchResources")):
+        if not isinstance(criteria, dict):
+            continue
+        for name, value in (("matchPolicy", "Equivalent"), ("namespaceSelector", {}), ("objectSelector", {})):
+            criteria.setdefault(name, value)
+        for key in ("resourceRules", "excludeResourceRules"):
+            for rule in criteria.get(key) or ():
+                rule.setdefault("scope", "*")
+
+
 COMPUTED: dict[str, Callable[[Obj], None]] = {
     "Pod": pod,
     "PodTemplate": _pod_template_kind,
@@ -312,6 +324,8 @@ COMPUTED: dict[str, Callable[[Obj], None]] = {
     "rbac.authorization.k8s.io/ClusterRoleBinding": _binding,
     "discovery.k8s.io/EndpointSlice": _endpoint_slice,
     "apiextensions.k8s.io/CustomResourceDefinition": _custom_resource_definition,
+    "admissionregistration.k8s.io/ValidatingAdmissionPolicy": _admission_policy,
+    "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding": _admission_policy,
     "admissionregistration.k8s.io/MutatingWebhookConfiguration": _webhooks,
     "admissionregistration.k8s.io/ValidatingWebhookConfiguration": _webhooks,
 }

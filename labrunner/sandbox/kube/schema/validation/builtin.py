@@ -84,6 +84,8 @@ UNNAMED = frozenset(
 )
 """Kinds that are only asked, never stored."""
 
+_OWN_METADATA = ("apiextensions.k8s.io/", "apiregistration.k8s.io/")
+"""Groups whose objects may have any finalizer, as custom resources may."""
 _STATUS_LIKE = ("status", "approval", "finalize")
 
 
@@ -92,6 +94,8 @@ def validate_builtin(kind: str, obj: Obj, old: Obj | None = None, subresource: s
     if kind in UNNAMED:
         return []
     errors = metadata.validate(obj, old, NAMES.get(kind, names.dns1123_subdomain))
+    if not kind.startswith(_OWN_METADATA):
+        errors += metadata.standard_finalizers(obj)
     if subresource in _STATUS_LIKE:
         return errors
     if kind == "Pod":

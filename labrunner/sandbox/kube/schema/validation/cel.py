@@ -125,7 +125,7 @@ def _evaluate(
         try:
             holds = _run(program, bound, bound_old, old is not _MISSING, optional=optional)
         except Exception as error:  # the extension raises what Python's operators raise
-            errors.append(field.invalid(path, shown, f"{_reason(error)} evaluating rule: {_rule_text(rule)}"))
+            errors.append(field.invalid(path, shown, f"{reason_of(error)} evaluating rule: {_rule_text(rule)}"))
             continue
         if holds is not True:
             errors.append(
@@ -163,7 +163,8 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
     return str(rule.get("message") or "").strip() or str(rule["rule"]).strip()
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why evaluation failed, in the server's words where they are known."""
     if isinstance(error, KeyError):
         return f"no such key: {error.args[0]}"
     text = str(error)
@@ -222,6 +223,14 @@ def _run(rule: Rule, value: Any, old: Any, has_old: bool, *, optional: bool) -> 
     elif rule.uses_old_self:
         context.add_variable("oldSelf", old)
     return rule.program.execute(context)
+
+
+def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
+    """The value of an expression over these names (of `to_cel`). Raises RuleError, and what evaluation raises."""
+    rule = compile_rule(expression)
+    for name, value in variables.items():
+        rule.context.add_variable(name, value)
+    return rule.program.execute(rule.context)
 
 
 def to_cel(value: Any, schema: Mapping[str, Any] | None) -> Any:

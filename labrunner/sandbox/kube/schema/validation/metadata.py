@@ -8,6 +8,7 @@ from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import names
 
 _ANNOTATIONS_LIMIT = 256 * 1024
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -88,6 +89,16 @@ def _finalizers(finalizers: list[str]) -> list[FieldError]:
         text = "finalizer foregroundDeletion and finalizer orphan cannot be both set"
         errors.append(field.invalid(path, finalizers, text))
     return errors
+
+
+def standard_finalizers(obj: dict[str, Any]) -> list[FieldError]:
+    """A finalizer without a domain must be one of Kubernetes' own. Source: pkg/apis/core/validation."""
+    text = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        field.invalid(f"metadata.finalizers[{index}]", finalizer, text)
+        for index, finalizer in enumerate((obj.get("metadata") or {}).get("finalizers") or ())
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
+    ]
 
 
 def _update(meta: dict[str, Any], old: dict[str, Any]) -> list[FieldError]:
