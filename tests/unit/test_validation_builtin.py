@@ -265,7 +265,8 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
         BUDGET,
         {"spec__maxUnavailable": 1},
         [
-            'spec: Invalid value: {"maxUnavailable":1,"minAvailable":1}: '
+            'spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,'
+            '"UnhealthyPodEvictionPolicy":null}: '
             "minAvailable and maxUnavailable cannot be both set"
         ],
     ),
@@ -376,6 +377,28 @@ def test_a_pods_other_fields_may_not_change_and_the_difference_is_shown() -> Non
         '  "SetHostnameAsFQDN": null,\n  "Affinity": null,\n'
     )
     assert "\n@@ -" in text
+
+
+def test_structs_are_shown_in_their_own_order() -> None:
+    selector = {"matchLabels": {"app": "x"}, "matchExpressions": [{"key": "k", "operator": "Exists"}]}
+    changed = made(DEPLOYMENT, spec__selector=selector)
+    shown = '{"matchLabels":{"app":"x"},"matchExpressions":[{"key":"k","operator":"Exists"}]}'
+    assert f"spec.selector: Invalid value: {shown}: field is immutable" in refusals(changed, made(DEPLOYMENT))
+    twice = [{"port": 80, "name": "a", "protocol": "TCP"}, {"port": 80, "name": "b", "protocol": "TCP"}]
+    assert refusals(made(SERVICE, spec__ports=twice)) == [
+        'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,'
+        '"NodePort":0}'
+    ]
+
+
+def test_a_jobs_template_is_shown_as_the_servers_own_struct() -> None:
+    changed = made(JOB, spec__template__metadata={"labels": {"b": "2", "a": "1"}})
+    (text,) = [line for line in refusals(changed, made(JOB)) if line.startswith("spec.template:")]
+    assert text.startswith(
+        'spec.template: Invalid value: {"labels":{"a":"1","b":"2"},"Spec":{"Volumes":null,"InitContainers":null,'
+        '"Containers":[{"Name":"c","Image":"i","Command":null,"Args":null,"WorkingDir":"","Ports":null,'
+    )
+    assert text.endswith(": field is immutable")
 
 
 def test_a_claims_other_fields_may_not_change_and_the_difference_is_shown() -> None:

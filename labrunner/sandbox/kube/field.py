@@ -28,6 +28,10 @@ OMIT = object()
 """A bad value that is not printed."""
 
 
+class Struct(dict[str, Any]):
+    """A Go struct: its fields are printed in their own order, not in the alphabet's as the keys of a map."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One problem with one field. `field` is a path such as `spec.ports[0].name`; empty means the whole object."""
@@ -56,7 +60,16 @@ def _shown(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return json.dumps(ordered(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def ordered(value: Any) -> Any:
+    """As Go's encoding/json orders it: maps by key, structs as they are declared."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in (value if isinstance(value, Struct) else sorted(value))}
+    if isinstance(value, (list, tuple)):
+        return [ordered(item) for item in value]
+    return value
 
 
 def required(field: str, detail: str = "") -> FieldError:

@@ -9,6 +9,7 @@ from typing import Any
 from labrunner.sandbox.kube import field
 from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import metadata, names
+from labrunner.sandbox.kube.schema.validation.go_struct import selector
 
 Obj = dict[str, Any]
 PROTOCOLS = ["SCTP", "TCP", "UDP"]
@@ -68,6 +69,11 @@ def amount(value: int | str | None) -> int:
 
 def immutable(path: str, new: Any, old: Any) -> list[FieldError]:
     return [] if same(new, old) else [field.invalid(path, new, IMMUTABLE)]
+
+
+def immutable_selector(path: str, new: Any, old: Any) -> list[FieldError]:
+    """As `immutable`, of a metav1.LabelSelector."""
+    return [] if same(new, old) else [field.invalid(path, selector(new), IMMUTABLE)]
 
 
 def same(new: Any, old: Any) -> bool:

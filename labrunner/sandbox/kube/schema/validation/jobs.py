@@ -8,12 +8,16 @@ from labrunner.sandbox.kube import field
 from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import schedule
 from labrunner.sandbox.kube.schema.validation.common_fields import (
+    IMMUTABLE,
     Obj,
     immutable,
+    immutable_selector,
     label_selector,
     not_negative,
+    same,
     selects,
 )
+from labrunner.sandbox.kube.schema.validation.go_struct import pod_template
 from labrunner.sandbox.kube.schema.validation.pods import template
 
 _MODES = ["NonIndexed", "Indexed"]
@@ -36,9 +40,9 @@ def job(obj: Obj, old: Obj | None) -> list[FieldError]:
     else:
         before = old.get("spec") or {}
         errors += _completions(spec, before)
-        errors += immutable("spec.selector", spec.get("selector"), before.get("selector"))
-        if not _may_change_template(old):
-            errors += immutable("spec.template", spec.get("template"), before.get("template"))
+        errors += immutable_selector("spec.selector", spec.get("selector"), before.get("selector"))
+        if not _may_change_template(old) and not same(spec.get("template"), before.get("template")):
+            errors.append(field.invalid("spec.template", pod_template(spec.get("template")), IMMUTABLE))
         for key in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
             errors += immutable(f"spec.{key}", spec.get(key), before.get(key))
     return errors

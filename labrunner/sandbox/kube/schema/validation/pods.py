@@ -9,7 +9,7 @@ from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import metadata, names
 from labrunner.sandbox.kube.schema.validation.common_fields import Obj, label_selector, named, one_of, required_name
 from labrunner.sandbox.kube.schema.validation.containers import common, containers, ids, init_containers, seccomp
-from labrunner.sandbox.kube.schema.validation.go_diff import changed
+from labrunner.sandbox.kube.schema.validation.go_struct import changed, shown
 from labrunner.sandbox.kube.schema.validation.volumes import volumes
 
 _RESTART = ["Always", "OnFailure", "Never"]
@@ -171,7 +171,7 @@ def _tolerations(tolerations: list[Obj], path: str) -> list[FieldError]:
         elif operator == "Exists":
             if toleration.get("value"):
                 text = "value must be empty when `operator` is 'Exists'"
-                errors.append(field.invalid(f"{where}.operator", toleration, text))
+                errors.append(field.invalid(f"{where}.operator", shown("Toleration", toleration), text))
         elif operator not in ("Lt", "Gt"):
             errors.append(field.unsupported(f"{where}.operator", operator, ["Equal", "Exists"]))
         if effect and effect not in _EFFECTS:

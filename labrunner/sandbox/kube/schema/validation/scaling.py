@@ -12,6 +12,7 @@ from labrunner.sandbox.kube.schema.validation.common_fields import (
     label_selector,
     required_name,
 )
+from labrunner.sandbox.kube.schema.validation.go_struct import shown
 from labrunner.sandbox.kube.schema.validation.resources import value_of
 
 _METRICS = {
@@ -96,7 +97,11 @@ def disruption_budget(obj: Obj, _old: Obj | None) -> list[FieldError]:
     low, high = spec.get("minAvailable"), spec.get("maxUnavailable")
     errors: list[FieldError] = []
     if low is not None and high is not None:
-        errors.append(field.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
+        errors.append(
+            field.invalid(
+                "spec", shown("DisruptionBudgetSpec", spec), "minAvailable and maxUnavailable cannot be both set"
+            )
+        )
     for key, value in (("minAvailable", low), ("maxUnavailable", high)):
         if value is not None:
             errors += int_or_percent(f"spec.{key}", value) + at_most_100_percent(f"spec.{key}", value)

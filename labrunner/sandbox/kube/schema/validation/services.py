@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from labrunner.sandbox.kube import field
 from labrunner.sandbox.kube.field import FieldError
-from labrunner.sandbox.kube.schema.validation import metadata, names
+from labrunner.sandbox.kube.schema.validation import go_struct, metadata, names
 from labrunner.sandbox.kube.schema.validation.common_fields import (
     PROTOCOLS,
     Obj,
@@ -120,11 +120,8 @@ def _duplicate_ports(ports: list[Obj], path: str) -> list[FieldError]:
     for index, port in enumerate(ports):
         key = (port.get("protocol", ""), port.get("port", 0))
         if key in seen:
-            shown = {
-                **{"Name": "", "Protocol": key[0], "AppProtocol": None, "Port": key[1]},
-                **{"TargetPort": 0, "NodePort": 0},
-            }
-            errors.append(field.duplicate(f"{path}[{index}]", shown))
+            key_port = go_struct.shown("ServicePort", {"protocol": key[0], "port": key[1]})
+            errors.append(field.duplicate(f"{path}[{index}]", key_port))
         seen.add(key)
     return errors
 

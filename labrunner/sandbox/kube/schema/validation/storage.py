@@ -6,7 +6,7 @@ from labrunner.sandbox.kube import field
 from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import names
 from labrunner.sandbox.kube.schema.validation.common_fields import Obj, immutable, label_selector, named, one_of, same
-from labrunner.sandbox.kube.schema.validation.go_diff import changed
+from labrunner.sandbox.kube.schema.validation.go_struct import changed
 from labrunner.sandbox.kube.schema.validation.resources import value_of
 
 _ACCESS = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]

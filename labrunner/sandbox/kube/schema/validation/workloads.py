@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from labrunner.sandbox.kube import field
 from labrunner.sandbox.kube.field import FieldError
+from labrunner.sandbox.kube.schema.validation import go_struct
 from labrunner.sandbox.kube.schema.validation.common_fields import (
     Obj,
     amount,
     at_most_100_percent,
     immutable,
+    immutable_selector,
     int_or_percent,
     is_empty_selector,
     label_selector,
@@ -21,6 +23,7 @@ from labrunner.sandbox.kube.schema.validation.common_fields import (
 )
 from labrunner.sandbox.kube.schema.validation.pods import template
 
+_STRATEGIES = "must be 'RollingUpdate' or 'OnDelete'"
 _MISMATCH = "`selector` does not match template `labels`"
 _STATEFUL_UPDATABLE = (
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
@@ -81,7 +84,7 @@ def daemon_set(obj: Obj, old: Obj | None) -> list[FieldError]:
         errors += _daemon_rolling_update(strategy.get("rollingUpdate") or {}, "spec.updateStrategy.rollingUpdate")
     elif strategy.get("type") != "OnDelete":
         text = ["RollingUpdate", "OnDelete"]
-        errors.append(field.unsupported("spec.updateStrategy", strategy, text))
+        errors.append(field.unsupported("spec.updateStrategy", go_struct.shown("DaemonSetStrategy", strategy), text))
     errors += not_negative(spec, ("revisionHistoryLimit",), "spec")
     return errors + _fixed_selector(spec, old)
 
@@ -129,7 +132,9 @@ def _selector(spec: Obj, kind: str) -> list[FieldError]:
         return [field.required("spec.selector")]
     errors = label_selector("spec.selector", selector)
     if is_empty_selector(selector):
-        errors.append(field.invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
+        errors.append(
+            field.invalid("spec.selector", go_struct.selector(selector), f"empty selector is invalid for {kind}")
+        )
     return errors
 
 
@@ -160,7 +165,7 @@ def _always_restart(body: Obj, kind: str) -> list[FieldError]:
 def _fixed_selector(spec: Obj, old: Obj | None) -> list[FieldError]:
     if old is None:
         return []
-    return immutable("spec.selector", spec.get("selector"), (old.get("spec") or {}).get("selector"))
+    return immutable_selector("spec.selector", spec.get("selector"), (old.get("spec") or {}).get("selector"))
 
 
 def _deployment_strategy(strategy: Obj, path: str) -> list[FieldError]:
@@ -172,7 +177,7 @@ def _deployment_strategy(strategy: Obj, path: str) -> list[FieldError]:
             return [field.forbidden(f"{path}.rollingUpdate", text)]
         return []
     if kind != "RollingUpdate":
-        return [field.unsupported(path, strategy, ["Recreate", "RollingUpdate"])]
+        return [field.unsupported(path, go_struct.shown("DeploymentStrategy", strategy), ["Recreate", "RollingUpdate"])]
     where = f"{path}.rollingUpdate"
     unavailable, surge = (rolling or {}).get("maxUnavailable"), (rolling or {}).get("maxSurge")
     errors = int_or_percent(f"{where}.maxUnavailable", unavailable) + int_or_percent(f"{where}.maxSurge", surge)
@@ -204,7 +209,7 @@ def _stateful_strategy(strategy: Obj, path: str) -> list[FieldError]:
             return [field.invalid(f"{path}.rollingUpdate", strategy["rollingUpdate"], text)]
         return []
     if kind != "RollingUpdate":
-        return [field.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")]
+        return [field.invalid(path, go_struct.shown("StatefulSetStrategy", strategy), _STRATEGIES)]
     rolling = strategy.get("rollingUpdate") or {}
     errors = not_negative(rolling, ("partition",), f"{path}.rollingUpdate")
     if "maxUnavailable" in rolling:

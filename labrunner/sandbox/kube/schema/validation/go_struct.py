@@ -1,8 +1,8 @@
-"""How the server shows two versions of a spec that may not change: a unified diff of its own structs as JSON.
+"""Objects as the server shows its own structs in what it refuses: as JSON, or as a unified diff of two of them.
 
-The server compares its internal types, which have no JSON tags: Go's field names, in the order of their declaration,
-nothing left out. The tables below are those types, for what a PodSpec and a PersistentVolumeClaimSpec reach.
-Source: k8s.io/apimachinery/pkg/util/diff (Diff, toPrettyJSON) and k8s.io/kubernetes/pkg/apis/core/types.go.
+The server's internal types have no JSON tags: Go's field names, in the order of their declaration, nothing left out.
+The tables below are those types, as far as refusals show them.
+Source: k8s.io/apimachinery/pkg/util/{diff,validation/field} and k8s.io/kubernetes/pkg/apis/*/types.go.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from labrunner.sandbox.kube import field
 
 _CONTEXT = 3
 _ZERO: dict[str, Any] = {"s": "", "i": 0, "b": False, "?": None}
@@ -30,8 +32,13 @@ _TYPES: Mapping[str, str] = {
         "DataSource*Object DataSourceRef*TypedObject VolumeAttributesClassName?"
     ),
     "VolumeResources": "Limits? Requests?",
-    "Selector": "MatchLabels? MatchExpressions[]Expression",
-    "Expression": "Key:s Operator:s Values?",
+    "DeploymentStrategy": "Type:s RollingUpdate*DeploymentRolling",
+    "DeploymentRolling": "MaxUnavailable? MaxSurge?",
+    "DaemonSetStrategy": "Type:s RollingUpdate*DeploymentRolling",
+    "StatefulSetStrategy": "Type:s RollingUpdate*StatefulSetRolling",
+    "StatefulSetRolling": "Partition:i MaxUnavailable?",
+    "DisruptionBudgetSpec": "MinAvailable? Selector*Selector MaxUnavailable? UnhealthyPodEvictionPolicy?",
+    "ServicePort": "Name:s Protocol:s AppProtocol? Port:i TargetPort:i NodePort:i",
     "Object": "APIGroup? Kind:s Name:s",
     "TypedObject": "APIGroup? Kind:s Name:s Namespace?",
     "PodSpec": (
@@ -113,30 +120,67 @@ _TYPES: Mapping[str, str] = {
     ),
 }
 """Type -> its fields: `:` a value and its zero, `?` what may be null, `=` a struct, `*` a pointer to one, `[]` many."""
+_METADATA = (
+    "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+)  # fmt: skip
 _HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
 """Of the pod's spec in v1, of its security context inside the server."""
 
 
 def changed(type_: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """The diff of two specs given as in v1; empty when they are the same."""
-    before, after = (json.dumps(_struct(type_, spec), indent=1, ensure_ascii=False).split("\n") for spec in (old, new))
+    before, after = (
+        json.dumps(field.ordered(_struct(type_, spec)), indent=1, ensure_ascii=False).split("\n") for spec in (old, new)
+    )
     lines = list(difflib.unified_diff(before, after, lineterm="", n=_CONTEXT))
     return "".join(f"{line}\n" for line in lines[2:])
 
 
+def shown(type_: str, given: Mapping[str, Any] | None) -> Any:
+    """A value given as in v1, for the text of a refusal."""
+    return None if given is None else _struct(type_, given)
+
+
+def pod_template(given: Mapping[str, Any] | None) -> Any:
+    """A PodTemplateSpec: its metadata, which has JSON tags, stands among its own fields."""
+    given = given or {}
+    return field.Struct({**_metadata(given.get("metadata") or {}), "Spec": _struct("PodSpec", given.get("spec") or {})})
+
+
+def _metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: meta[name] for name in _METADATA if meta.get(name)}
+
+
+def selector(given: Any) -> Any:
+    """A metav1.LabelSelector, whose JSON tags leave out what is empty."""
+    if not isinstance(given, Mapping):
+        return given
+    found = field.Struct({"matchLabels": given["matchLabels"]} if given.get("matchLabels") else {})
+    if expressions := given.get("matchExpressions"):
+        found["matchExpressions"] = [
+            field.Struct({name: entry[name] for name in ("key", "operator", "values") if name in entry})
+            for entry in expressions
+        ]
+    return found
+
+
 def _struct(type_: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    if type_ == "Selector":
+        found: dict[str, Any] = selector(given)
+        return found
     if type_ == "PodSpec":
         moved = {key: given[key] for key in _HOST_FIELDS if key in given}
         context = given.get("securityContext")
         if moved or context is not None:
             given = {**given, "securityContext": {**(context or {}), **moved}}
     present = {key.lower(): value for key, value in given.items()}
-    found: dict[str, Any] = {}
+    found = field.Struct()
     for entry in _TYPES[type_].split(" "):
         name, mark, of = _parts(entry)
         value = present.get(name.lower())
         if mark in (":", "?"):
-            found[name] = _ZERO[of or "?"] if value is None else _sorted(value)
+            found[name] = _ZERO[of or "?"] if value is None else value
         elif mark == "=":
             found[name] = _struct(of, value or {})
         elif mark == "*":
@@ -152,8 +196,3 @@ def _parts(entry: str) -> tuple[str, str, str]:
         if found:
             return name, mark, of
     raise ValueError(entry)
-
-
-def _sorted(value: Any) -> Any:
-    """Go writes the keys of a map in order."""
-    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
