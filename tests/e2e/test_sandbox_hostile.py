@@ -37,6 +37,9 @@ COLLECTIONS = (
     "/apis/networking.istio.io/v1/namespaces/default/virtualservices",
     "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+    "/apis/apiregistration.k8s.io/v1/apiservices",
     "/apis/authentication.k8s.io/v1/tokenreviews", "/apis/certificates.k8s.io/v1/certificatesigningrequests",
 )  # fmt: skip
 OBJECTS = (
