@@ -46,3 +46,10 @@ class CheckResult:
     @property
     def passed(self) -> bool:
         return self.status is CheckStatus.PASSED
+
+    @property
+    def why_not_asked(self) -> str:
+        """Of an ERROR: what stood in the way, and the next step; of anything else nothing."""
+        if self.status is not CheckStatus.ERROR:
+            return ""
+        return self.findings[0].message if self.findings else self.summary

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
-from labrunner.errors import EnvironmentFault, ExitCode, UsageError
+from labrunner.errors import EnvironmentFault, ExitCode, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from textual.driver import Driver
 
     from labrunner.lab.model import Lab
     from labrunner.run.events import Event
+    from labrunner.tui.app import LabrunnerApp
     from labrunner.tui.library import Options
 
 _EXAMPLE = """\
@@ -106,6 +109,26 @@ def require_terminal(lab_id: str) -> None:
         )
 
 
+@contextlib.contextmanager
+def _told_early(app: LabrunnerApp) -> Iterator[None]:
+    """SIGTERM and SIGHUP before the app listens to them itself: no terminal is left as the app's, nothing runs on."""
+
+    def told(number: int, _frame: object) -> None:
+        loop = app._loop
+        if loop is None:
+            raise Interrupted("interrupted before the lab was open")
+        loop.call_soon_threadsafe(app.told_to_stop)
+
+    before = {}
+    with contextlib.suppress(ValueError):  # not the main thread
+        before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _write_report(lab: Lab, history: Sequence[Event], folder: Path) -> Sequence[Path]:
     from labrunner.report.session_report import write_report
 
@@ -144,7 +167,8 @@ def open_tui(
     # Some shells export these; Textual would believe them instead of the terminal, and never see a resize.
     os.environ.pop("COLUMNS", None)
     os.environ.pop("LINES", None)
-    code = app.run(mouse=settings.mouse, size=size)
+    with _told_early(app):
+        code = app.run(mouse=settings.mouse, size=size)
     if app.failure is not None:
         raise app.failure
     return ExitCode(code or 0)

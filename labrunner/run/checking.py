@@ -33,19 +33,29 @@ def evaluate(
     kinds: Mapping[str, CheckKind] | None = None,
     wait: bool = True,
     cancelled: threading.Event | None = None,
+    trouble: Callable[[str], None] | None = None,
 ) -> CheckResult:
     """The check's result, `${NAME}` substituted, waited for as the check says (with a fault not as long).
 
     `wait=False` asks once: for the proof that a check fails before the step is done.
+    `trouble` hears, while it is waited for, what keeps the check from being asked, and the empty text when it can be.
     """
     asked = replace(check, params=substitute(check.params, values, types), title=substitute(check.title, values) or "")
     timeout = check.wait if wait else 0.0
     until = time.monotonic() + timeout
     faulty_since: float | None = None
 
+    troubled = ""
+
     def observe() -> CheckResult:
+        nonlocal troubled
         deadline = max(time.monotonic(), until) + ANSWER_WITHIN
-        return evaluate_check(asked, replace(context, deadline=deadline), kinds)
+        result = evaluate_check(asked, replace(context, deadline=deadline), kinds)
+        now = result.why_not_asked
+        if now != troubled and trouble is not None and time.monotonic() < until:
+            trouble(now)
+        troubled = now
+        return result
 
     def settled(result: CheckResult) -> bool:
         nonlocal faulty_since

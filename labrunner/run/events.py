@@ -115,6 +115,16 @@ class CheckStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTroubled(Event):
+    """What keeps a check that is waited for from being asked right now; empty: it can be asked again."""
+
+    durable: ClassVar[bool] = False
+    step: str
+    check: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFinished(Event):
     step: str
     check: str

@@ -53,7 +53,7 @@ class Judge:
             self._teller.say(events.CheckStarted(at=time.time(), step=step.id, check=check.id))
         results = []
         try:
-            for result in self._evaluate(checks, wait, cancelled):
+            for result in self._evaluate(checks, wait, cancelled, step.id):
                 self._say_result(step, result)
                 results.append(result)
         finally:
@@ -125,13 +125,21 @@ class Judge:
         if self._teller.session.record(step.id).state is not state:
             self._teller.say(events.StepStateChanged(at=time.time(), step=step.id, state=str(state)))
 
-    def _evaluate(self, checks: Sequence[Check], wait: bool, cancelled: threading.Event) -> Iterator[CheckResult]:
+    def _evaluate(
+        self, checks: Sequence[Check], wait: bool, cancelled: threading.Event, step: str = ""
+    ) -> Iterator[CheckResult]:
+        """`step`: whose checks they are, when trouble met while waiting is to be said."""
         context = self._context()
         values = {**context.environment, **self._values()}
 
         def one(check: Check) -> CheckResult:
+            def trouble(message: str) -> None:
+                if step and not cancelled.is_set():
+                    told = self._teller.redactor.text(message)
+                    self._teller.say(events.CheckTroubled(at=time.time(), step=step, check=check.id, message=told))
+
             return checking.evaluate(
-                check, context, values, self._types, kinds=self._kinds, wait=wait, cancelled=cancelled
+                check, context, values, self._types, kinds=self._kinds, wait=wait, cancelled=cancelled, trouble=trouble
             )
 
         for result in checking.evaluate_all(checks, one):

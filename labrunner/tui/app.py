@@ -78,7 +78,7 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         self.settings = settings or Settings()
         self._lab: Lab | Callable[[], Lab] | None = (lambda: library.tour(self.key)) if tour else lab
         self._options = Options(target="shell") if tour else options or Options()
-        self._leaving = False
+        self._leaving = self._told_to_stop = self._mounted_once = False
         self.failure: LabrunnerError | None = None
         """Why the lab could not be opened at all; the app has ended then."""
         self.set_keymap({action_id: ",".join(keys) for action_id, keys in self.settings.keymap.items()})
@@ -98,6 +98,10 @@ class LabrunnerApp(App[int], inherit_bindings=False):
     def on_mount(self) -> None:
         self.set_class(self.symbols.ascii, "-ascii")
         self._catch_signals()
+        self._mounted_once = True
+        if self._told_to_stop:
+            self.told_to_stop()
+            return
         if not (self.is_headless or self.is_web):
             self.set_interval(SIZE_EVERY, self.adopt_terminal_size)
         self._say_problems()
@@ -150,7 +154,10 @@ class LabrunnerApp(App[int], inherit_bindings=False):
                 return  # not the main thread (tests), or a platform without signals
 
     def told_to_stop(self) -> None:
-        """Close the session and end: somebody outside wants it."""
+        """Close the session and end: somebody outside wants it. Before the first frame is drawn: then."""
+        self._told_to_stop = True
+        if not self._mounted_once:
+            return
         self._leave(int(ExitCode.INTERRUPTED), "interrupted")
 
     # -- between screens ---------------------------------------------------------------------------------------

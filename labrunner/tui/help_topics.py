@@ -86,7 +86,7 @@ def _symbols(symbols: Symbols) -> Iterator[Entry]:
         (symbols.passed, "$success", "passed"),
         (symbols.failed, "$error", "failed: not what the step asks for"),
         (symbols.regressed, "$warning", "held before, and no longer does"),
-        (symbols.error, "$warning", "could not be asked: says nothing about your work"),
+        (symbols.error, "$warning", "no answer: could not be asked, says nothing about your work"),
         (symbols.skipped, "$muted", "skipped"),
         (symbols.running, "$accent", "running, or being asked"),
         (symbols.current, "$accent", "where you are"),

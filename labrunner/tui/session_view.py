@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from labrunner.check.result import CheckResult
+from labrunner.check.result import CheckResult, CheckStatus
 from labrunner.lab.model import Lab, Step
 from labrunner.run import events as ev
 
@@ -45,13 +45,16 @@ class BlockView:
 
 @dataclass(slots=True)
 class StepView:
-    """One step as the learner sees it. `state`: todo, passed, failed, skipped, regressed."""
+    """One step as the learner sees it. `state`: todo, passed, failed, error (not to be
+    asked: no verdict), skipped, regressed."""
 
     step: Step
     state: str = "todo"
     visited: bool = False
     results: dict[str, CheckResult] = field(default_factory=dict)
     checking: set[str] = field(default_factory=set)
+    trouble: dict[str, str] = field(default_factory=dict)
+    """Of checks that are waited for: what keeps them from being asked now."""
     causes: dict[str, ev.CheckCaused] = field(default_factory=dict)
     """Of failing checks: the command that led there."""
     attempts: int = 0
@@ -90,6 +93,19 @@ class StepView:
         """The check's last result, unless it only says that nothing was done yet."""
         result = self.results.get(check_id)
         return result if result is not None and (self.tried or result.passed) else None
+
+    @property
+    def unreachable(self) -> str:
+        """Why checks cannot be asked now, when none says that the learner's work is wrong; else nothing."""
+        if any(r.status is CheckStatus.FAILED for r in self.results.values()) and not any(self.trouble.values()):
+            return ""
+        errors = [r.why_not_asked for r in self.results.values()]
+        return next((message for message in [*self.trouble.values(), *errors] if message), "")
+
+    @property
+    def _open_state(self) -> str:
+        """Of a step that was checked and did not pass: whether that says anything about the learner's work."""
+        return "error" if self.unreachable else "failed"
 
     @property
     def passing(self) -> int:
@@ -237,10 +253,17 @@ class SessionView:
                 return "block"
             case ev.CheckStarted():
                 step.checking.add(event.check)
+                step.trouble.pop(event.check, None)
+                return "check"
+            case ev.CheckTroubled():
+                step.trouble[event.check] = event.message
                 return "check"
             case ev.CheckFinished():
                 step.checking.discard(event.check)
+                step.trouble.pop(event.check, None)
                 step.results[event.check] = event.result
+                if step.state in ("failed", "error"):
+                    step.state = step._open_state
                 step.causes.pop(event.check, None)
                 if step.passing > step.best:
                     step.best = step.passing
@@ -252,9 +275,11 @@ class SessionView:
             case ev.AttemptFinished():
                 step.attempts = max(step.attempts + 1, event.number)
                 step.checking.clear()
-                step.stalled += not event.passed
-                if step.state == "todo" and not event.passed:
-                    step.state = "failed"
+                step.trouble.clear()
+                if not event.passed:
+                    step.stalled += not step.unreachable
+                    if step.state in ("todo", "failed", "error"):
+                        step.state = step._open_state
                 return "attempt"
             case ev.HintShown():
                 if all(hint.hint != event.hint for hint in step.hints):

@@ -297,7 +297,7 @@ class ScriptedEngine:
             findings: tuple[Finding, ...] = ()
             if isinstance(problem, CheckStatus):
                 status = problem
-                findings = (Finding("unreachable", "the cluster does not answer at 127.0.0.1:6443"),)
+                findings = (Finding("unreachable", "The cluster at 127.0.0.1:6443 does not answer."),)
             elif problem is not None:
                 status, findings = CheckStatus.FAILED, (problem,)
             result = CheckResult(check.id, check.title, status, findings, findings[0].message if findings else "holds")

@@ -260,11 +260,11 @@ def test_what_cannot_be_remembered_is_no_failure() -> None:
 
 
 async def test_help_after_so_many_attempts_or_never() -> None:
-    from labrunner.check.result import CheckStatus
+    from labrunner.check.result import Finding
 
     for after, offered in ((HelpAfter(1, 0), True), (HelpAfter(0, 0), False)):
         async with running(lab=make_lab(), settings=Settings(help_after=after)) as stage:
-            stage.engine.failing["ca-key"] = CheckStatus.ERROR
+            stage.engine.failing["ca-key"] = Finding("different", "No.", "a", "b", "c")
             await stage.press("c")
             await stage.until(lambda stage=stage: stage.engine._attempts)
             await stage.until(lambda stage=stage: not stage.lab.view.steps["ca"].checking)

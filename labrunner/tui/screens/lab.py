@@ -289,7 +289,7 @@ class LabScreen(LabActions):
         self.set_class(self._single, "-single")
         self.instructions.refresh_blocks(view, show_output=self._shell_hidden)
         self._stuck = self._is_stuck(view)
-        self.checks.show(view, self._upcoming(), self._not_ready(), self._stuck)
+        self.checks.show(view, self._upcoming(), self._not_ready(), self._stuck, self._way_out(view))
         steps = self.query_one(StepsPane)
         steps.show(self.view, self.shown)
         columns = self.query_one("#columns").styles
@@ -299,6 +299,17 @@ class LabScreen(LabActions):
             columns.clear_rule("grid_rows")
         self._draw_status()
         self.refresh_bindings()
+
+    def _way_out(self, view: StepView) -> str:
+        """What to do when checks cannot be asked."""
+        if not view.unreachable.startswith("The cluster"):
+            return ""  # a tool or a file: what is missing says how to get it
+        if self.options.target == "sandbox":
+            return (
+                f"{self._key('lab.catalogue')}, then opening the lab again, starts the sandbox anew; "
+                "your progress is kept."
+            )
+        return "The checks ask again by themselves once it answers: look at your network, VPN and login."
 
     def _is_stuck(self, view: StepView) -> bool:
         after = self._labrunner.settings.help_after
@@ -350,9 +361,11 @@ class LabScreen(LabActions):
         total = len(view.step.checks)
         checks = f"{view.passing}/{total}" if total else ""
         if view.checking:
-            checks += f" {symbols.running}"
+            checks += f" {symbols.error if view.unreachable else symbols.running}"
         elif view.state == "passed":
             checks += f" {symbols.passed}"
+        elif view.unreachable:
+            checks += f" {symbols.error}"
         elif view.tried and view.results and view.passing < total:
             checks += f" {symbols.failed}"
         if self._stuck:

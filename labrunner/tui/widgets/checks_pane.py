@@ -42,7 +42,7 @@ class ChecksPane(VerticalScroll):
         self._key = key
         self._fill_in = fill_in
         self._symbols = symbols
-        self._last: tuple[StepView, Step | None, str, bool] | None = None
+        self._last: tuple[StepView, Step | None, str, bool, str] | None = None
         self._drawn_width = 0
         self._failing_line = 0
         self.border_title = "Checks"
@@ -58,9 +58,10 @@ class ChecksPane(VerticalScroll):
         if self._last is not None and self._width != self._drawn_width:
             self.show(*self._last)
 
-    def show(self, view: StepView, upcoming: Step | None, ready: str, stuck: bool = False) -> None:
-        """`upcoming`: the step to offer next. `ready`: why checks cannot run yet. `stuck`: offer help in words."""
-        self._last, self._drawn_width = (view, upcoming, ready, stuck), self._width
+    def show(self, view: StepView, upcoming: Step | None, ready: str, stuck: bool = False, way_out: str = "") -> None:
+        """`upcoming`: the step to offer next. `ready`: why checks cannot run yet. `stuck`: offer help in words.
+        `way_out`: what to do when checks cannot be asked."""
+        self._last, self._drawn_width = (view, upcoming, ready, stuck, way_out), self._width
         self._rows.update(self._checks(view, ready))
         self._hints.show(view, self._symbols, self._fill_in)
         self._hints.display = bool(view.hints)
@@ -68,7 +69,7 @@ class ChecksPane(VerticalScroll):
         offer = self._next_help(view)
         self._offer.update(offer)
         self._offer.display = bool(offer.plain)
-        self._show_banner(view, upcoming)
+        self._show_banner(view, upcoming, way_out)
         total = len(view.step.checks)
         count = Content(f"{view.passing}/{total}" if total else "")
         # In the border: it is in view however long the findings are.
@@ -76,10 +77,14 @@ class ChecksPane(VerticalScroll):
         self.border_subtitle = Content.assemble(help_offered, count) if stuck and offer.plain else count
         self.set_class(view.state == "passed", "-passed")
         self.set_class(
-            any((r := view.shown_result(check.id)) is not None and not r.passed for check in view.step.checks)
+            any(
+                (r := view.shown_result(check.id)) is not None and r.status is CheckStatus.FAILED
+                for check in view.step.checks
+            )
             and view.state != "passed",
             "-failed",
         )
+        self.set_class(bool(view.unreachable), "-unreachable")
 
     def on_hint_list_grown(self, message: HintList.Grown) -> None:
         message.stop()
@@ -102,14 +107,20 @@ class ChecksPane(VerticalScroll):
     def _width(self) -> int:
         return max(30, self.scrollable_content_region.width - 2)
 
-    def _show_banner(self, view: StepView, upcoming: Step | None) -> None:
+    def _show_banner(self, view: StepView, upcoming: Step | None, way_out: str) -> None:
         symbols = self._symbols
         going_on = Content.assemble(
             (f"  {self._key('lab.next')}", "bold $accent"),
             f" next: {upcoming.title}" if upcoming else " see how you did",
         )
         text = Content("")
-        if view.state == "passed":
+        if view.unreachable:
+            text = Content.assemble(
+                (f"{symbols.error} Cannot be asked: this is no mistake of yours", "bold $warning"),
+                f"\n{view.unreachable}",
+                f"\n{symbols.arrow} {way_out}" if way_out else "",
+            )
+        elif view.state == "passed":
             text = Content.assemble((f"{symbols.passed} Step passed", "bold $success"), going_on)
         elif view.state == "regressed":
             text = Content.styled(f"{symbols.regressed} This step held before, and no longer does", "bold $warning")
@@ -130,7 +141,8 @@ class ChecksPane(VerticalScroll):
             result = view.shown_result(check.id)
             if result is not None and not result.passed:
                 failing.append(sum(line.plain.count("\n") + 1 for line in lines))
-            lines += self._check(check, result, check.id in view.checking)
+            trouble = view.trouble.get(check.id, "")
+            lines += self._check(check, result, check.id in view.checking, trouble, view.unreachable)
             if result is not None and not result.passed and (cause := view.causes.get(check.id)) is not None:
                 lines.append(self._cause(cause))
         self._failing_line = failing[0] if failing else 0
@@ -149,9 +161,14 @@ class ChecksPane(VerticalScroll):
             )
         return Content("\n").join(lines)
 
-    def _check(self, check: Check, result: CheckResult | None, checking: bool) -> list[Content]:
+    def _check(
+        self, check: Check, result: CheckResult | None, checking: bool, trouble: str, said: str
+    ) -> list[Content]:
+        """`trouble`: why it cannot be asked while it is waited for. `said`: what the banner says already."""
         symbols = self._symbols
         title = self._fill_in((result.title if result and result.title else check.title) or check.id)
+        if checking and trouble:
+            return [self._titled(symbols.error, "bold $warning", f"{title}  (waiting for an answer)", "")]
         if checking:
             return [self._titled(symbols.running, "$accent", title, "")]
         if result is None:
@@ -162,10 +179,9 @@ class ChecksPane(VerticalScroll):
             case CheckStatus.FAILED:
                 lines = [self._titled(symbols.failed, "bold $error", title, "bold")]
             case CheckStatus.ERROR:
-                lines = [
-                    self._titled(symbols.error, "bold $warning", title, "bold"),
-                    _indented("", "could not be asked", "$warning", self._width),
-                ]
+                lines = [self._titled(symbols.error, "bold $warning", f"{title}  (no answer)", "")]
+                why = result.why_not_asked
+                return lines if why == said else [*lines, _indented("", why, "", self._width)]
             case _:
                 return [self._titled(symbols.skipped, "$muted", f"{title}  (not asked)", "$muted")]
         for finding in result.findings[:_MOST_FINDINGS]:

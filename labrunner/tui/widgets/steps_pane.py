@@ -18,6 +18,7 @@ STATE_STYLE = {
     "passed": "$success",
     "failed": "$error",
     "regressed": "$warning",
+    "error": "bold $warning",
     "skipped": "$muted",
     "current": "bold $accent",
     "running": "$accent",
@@ -88,6 +89,8 @@ class StepsPane(OptionList):
             note = "regressed"
         elif state == "skipped":
             note = "skipped"
+        elif state == "error":
+            note = "no answer"
         elif step.results and step.tried and total and state != "passed":
             note = f"{step.passing}/{total}"
         symbol = self._symbols.state(state)
