@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from labrunner.sandbox.mesh.model import Workload, World
@@ -103,6 +103,11 @@ def records_of(sought: Sought, spans: Spans, connections: Connections, world: Wo
     if any(r.direction == "inbound" for r in http):
         return in_order(http)
     return in_order([*http, *connections.of(sought, world, http)])
+
+
+def lacks_beginning(records: Sequence[Record], sought: Sought) -> bool:
+    """Whether a sidecar took the request in and the caller's has not told of it yet: Envoy writes records apart."""
+    return bool(records) and records[0].direction == "inbound" and any(w.sidecar for w in sought.callers)
 
 
 def unique(records: Iterable[Record]) -> list[Record]:

@@ -17,7 +17,7 @@ from labrunner.sandbox.mesh.ca import Identity
 from labrunner.sandbox.mesh.model import Workload, World
 from labrunner.sandbox.mesh.observe import admin_pages
 from labrunner.sandbox.mesh.observe.config_dump import config_dump
-from labrunner.sandbox.mesh.observe.correlate import Connections, Sought, records_of
+from labrunner.sandbox.mesh.observe.correlate import Connections, Sought, lacks_beginning, records_of
 from labrunner.sandbox.mesh.observe.hops import hops
 from labrunner.sandbox.mesh.observe.hosts import mark
 from labrunner.sandbox.mesh.observe.journey import Journey, Target, callers, journey
@@ -198,7 +198,7 @@ class Observer:
             records = records_of(sought, self.spans, self.connections, self._view.world())
             if len(records) != count:
                 count, settled = len(records), time.monotonic() + _SETTLE_SECONDS
-            elif time.monotonic() > (settled if records else patience):
+            elif time.monotonic() > (settled if records else patience) and not lacks_beginning(records, sought):
                 break
             await asyncio.sleep(0.02)
         headers = json.loads(query["headers"]) if query.get("headers") else None
