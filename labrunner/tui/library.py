@@ -33,6 +33,17 @@ class Entry:
         return self.lab.title if self.lab else self.id
 
     @property
+    def state(self) -> str:
+        """finished, begun or new: what the catalogue filters by."""
+        return "finished" if self.finished else "begun" if self.started else "new"
+
+    def matches(self, word: str) -> bool:
+        """`#tag` is the beginning of a tag, anything else stands somewhere in what is searched."""
+        if word.startswith("#"):
+            return self.lab is not None and any(tag.casefold().startswith(word[1:]) for tag in self.lab.tags)
+        return word in self.text
+
+    @property
     def text(self) -> str:
         """What search looks through."""
         if self.lab is None:

@@ -95,6 +95,12 @@ class StepView:
         return result if result is not None and (self.tried or result.passed) else None
 
     @property
+    def failing(self) -> bool:
+        """Whether a check that was shown says that something is wrong."""
+        found = (self.shown_result(check.id) for check in self.step.checks)
+        return any(result is not None and result.status is CheckStatus.FAILED for result in found)
+
+    @property
     def unreachable(self) -> str:
         """Why checks cannot be asked now, when none says that the learner's work is wrong; else nothing."""
         if any(r.status is CheckStatus.FAILED for r in self.results.values()) and not any(self.trouble.values()):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from scripted_lab import ScriptedEngine, make_lab, make_library
-from stage import running
+from stage import Stage, running
 
 from labrunner.errors import UsageError
 from labrunner.run.lock import Holder, SessionHeld
@@ -172,3 +173,55 @@ async def test_quits() -> None:
         await stage.shows("Your first pod")
         await stage.press("ctrl+q")
         await stage.until(lambda: stage.app.return_value == 0)
+
+
+async def test_filters_by_level_state_and_tag() -> None:
+    async with running() as stage:
+        await stage.shows("Your first pod")
+        await stage.press("v")
+        await stage.until(lambda: shown(stage) == ["first-pod"])
+        await stage.press("v", "v")
+        await stage.until(lambda: shown(stage) == ["mtls", "zero-trust"])
+        assert "2 of 5" in stage.text()
+        await stage.press("f", "f")
+        await stage.shows("No lab matches advanced, begun")
+        await stage.press("escape")
+        await stage.until(lambda: len(shown(stage)) == 5)
+        await stage.press("f", "f")
+        await stage.until(lambda: shown(stage) == ["apim-istio"])
+        await stage.press("f")
+        await stage.until(lambda: shown(stage) == ["first-pod"])
+        await stage.press("f", "slash", *"#tls", "down")
+        await stage.until(lambda: shown(stage) == ["apim-istio", "mtls"])
+
+
+async def test_a_filter_can_be_clicked() -> None:
+    async with running() as stage:
+        await stage.shows("every level")
+        lines = stage.text().splitlines()
+        row = next(y for y, line in enumerate(lines) if "every level" in line)
+        await stage.pilot.click(offset=(lines[row].index("new, begun") + 1, row))
+        await stage.until(lambda: shown(stage) == ["mtls", "zero-trust"])
+
+
+async def test_escape_is_offered_only_when_it_has_something_to_clear() -> None:
+    async with running(size=(80, 24)) as stage:
+        await stage.shows("Your first pod")
+        assert "All labs" not in stage.text() and "Ctrl+Q Quit" in stage.text()
+        await stage.press("v")
+        await stage.shows("Esc All labs")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 16)])
+async def test_what_a_lab_is_about_is_in_view_on_small_terminals(size: tuple[int, int]) -> None:
+    async with running(size=size) as stage:
+        await stage.until(lambda: shown(stage))
+        await stage.press("home")
+        await stage.shows("Your first pod")
+        await stage.shows("Run, look at, and delete a pod.")
+
+
+def shown(stage: Stage) -> list[str]:
+    screen = stage.app.screen
+    assert isinstance(screen, CatalogueScreen)
+    return [entry.id for entry in screen._shown]

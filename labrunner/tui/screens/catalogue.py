@@ -20,6 +20,7 @@ from labrunner.tui import format as fmt
 from labrunner.tui import memory
 from labrunner.tui.library import Entry
 from labrunner.tui.screens.base import SizedScreen
+from labrunner.tui.widgets.filter_bar import Choice, FilterBar
 from labrunner.tui.widgets.header_bar import HeaderBar
 from labrunner.tui.widgets.key_bar import KeyBar
 
@@ -63,7 +64,9 @@ class CatalogueScreen(SizedScreen):
         Binding("o", "open", "Open", id="catalogue.open-key", show=False, tooltip="Open the lab, where you left it"),
         Binding("slash", "search", "Search", id="catalogue.search", tooltip="Search titles, tags, levels and steps"),
         Binding("t", "tour", "Tour", id="catalogue.tour", tooltip="Two minutes on the real screen, without a cluster"),
-        Binding("escape", "clear_search", "All labs", id="catalogue.clear", tooltip="Clear the search"),
+        Binding("escape", "clear_search", "All labs", id="catalogue.clear", tooltip="Clear the search and the filters"),
+        Binding("v", "filter('level')", "Level", id="catalogue.level", tooltip="Only labs of one level", show=False),
+        Binding("f", "filter('state')", "State", id="catalogue.state", tooltip="Only new, begun or finished labs"),
         Binding("f5", "reload", "Reload", id="catalogue.reload", tooltip="Read the labs again", show=False),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
         Binding("ctrl+q,q", "app.leave", "Quit", id="app.quit", tooltip="Leave labrunner"),
@@ -91,6 +94,14 @@ class CatalogueScreen(SizedScreen):
     def compose(self) -> ComposeResult:
         yield HeaderBar()
         yield Input(placeholder="search labs: a word of the title, a tag, a level, a step", id="search", compact=True)
+        app = self._labrunner
+        yield FilterBar(
+            [
+                Choice("level", ("every level", "beginner", "intermediate", "advanced"), app.key("catalogue.level")),
+                Choice("state", ("new, begun or finished", "new", "begun", "finished"), app.key("catalogue.state")),
+            ],
+            "#istio in the search: by tag",
+        )
         yield Offer(id="offer")
         with Horizontal(id="body"):
             yield LabList(id="labs", classes="pane")
@@ -135,12 +146,20 @@ class CatalogueScreen(SizedScreen):
     @on(LabList.Widened)
     def _show(self) -> None:
         words = self.query_one("#search", Input).value.casefold().split()
-        self._shown = [entry for entry in self._entries if all(word in entry.text for word in words)]
+        level, state = self.filters.value("level"), self.filters.value("state")
+        self._shown = [
+            entry
+            for entry in self._entries
+            if all(entry.matches(word) for word in words)
+            and (not level or (entry.lab is not None and entry.lab.level == level))
+            and (not state or (entry.lab is not None and entry.state == state))
+        ]
         labs = self.query_one("#labs", OptionList)
         keep = labs.highlighted_option.id if labs.highlighted_option else None
         labs.clear_options()
         labs.add_options([Option(self._line(entry), id=entry.id) for entry in self._shown])
-        labs.border_subtitle = f"{len(self._shown)} of {len(self._entries)}" if words else ""
+        narrowed = bool(words or level or state)
+        labs.border_subtitle = f"{len(self._shown)} of {len(self._entries)}" if narrowed else ""
         if self._shown:
             ids = [entry.id for entry in self._shown]
             preferred = keep if keep in ids else self._preferred()
@@ -178,10 +197,11 @@ class CatalogueScreen(SizedScreen):
             )
         if not self._loaded:
             return Content.styled("reading the labs" + self._labrunner.symbols.ellipsis, "$muted")
-        if words:
+        sought = [f"“{' '.join(words)}”"] if words else []
+        if sought or self.filters.active:
             return Content.assemble(
                 ("No lab matches ", "bold"),
-                (f"“{' '.join(words)}”", "bold $accent"),
+                (", ".join([*sought, *self.filters.active]), "bold $accent"),
                 (f"\n\n{self._labrunner.key('catalogue.clear')} shows all of them", "$muted"),
             )
         return Content.assemble(
@@ -210,14 +230,24 @@ class CatalogueScreen(SizedScreen):
             "   ",
             (lab.level, _LEVEL_STYLE.get(lab.level, "")),
             (f"  {lab.minutes} min  ", "$muted"),
-            (" ".join(f"#{tag}" for tag in lab.tags), "$primary"),
         )
-        lines = [first, fmt.fit(second, width, symbols.ellipsis)]
+        lines = [first, fmt.fit(self._with_tags(second, lab.tags, width), width, symbols.ellipsis)]
         if entry.missing:
             first_do = Content.styled(f"   {symbols.arrow} first: {', '.join(entry.missing)}", "$warning")
             lines.append(fmt.fit(first_do, width, symbols.ellipsis))
         lines.append(Content(""))
         return Content("\n").join(lines)
+
+    def _with_tags(self, line: Content, tags: Sequence[str], width: int) -> Content:
+        """As many tags as fit whole; the rest is in the details."""
+        for number, tag in enumerate(tags):
+            more = Content.styled(f"#{tag} ", "$primary")
+            left_out = f"+{len(tags) - number}"
+            rest = 0 if number == len(tags) - 1 else len(left_out)
+            if line.cell_length + more.cell_length - 1 + rest > width:
+                return Content.assemble(line, (left_out, "$muted"))
+            line = Content.assemble(line, more)
+        return line
 
     def _show_detail(self) -> None:
         entry = self._highlighted()
@@ -257,6 +287,8 @@ class CatalogueScreen(SizedScreen):
         parts.append(Content.assemble((bar, "$success" if entry.finished else "$accent"), (f" {state}", "$muted")))
         for title in entry.missing:
             parts.append(Content.styled(f"{symbols.arrow} do this lab first: {title}", "$warning"))
+        if lab.tags:
+            parts.append(Content.styled(" ".join(f"#{tag}" for tag in lab.tags), "$primary"))
         if lab.requires.tools:
             parts.append(Content.styled(f"needs on this machine: {', '.join(lab.requires.tools)}", "$muted"))
         if lab.source:
@@ -276,6 +308,7 @@ class CatalogueScreen(SizedScreen):
     @on(Input.Changed, "#search")
     def _search(self) -> None:
         self._show()
+        self.refresh_bindings()
 
     @on(Input.Submitted, "#search")
     def _submitted(self) -> None:
@@ -307,8 +340,28 @@ class CatalogueScreen(SizedScreen):
     def action_search(self) -> None:
         self.query_one("#search").focus()
 
+    @property
+    def filters(self) -> FilterBar:
+        return self.query_one(FilterBar)
+
+    def action_filter(self, name: str) -> None:
+        self.filters.turn(name)
+
+    @on(FilterBar.Changed)
+    def _filtered(self) -> None:
+        self._show()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "clear_search" and self.is_mounted:
+            # Leaving the search line counts, too; else the key has nothing to do and no place in the bottom line.
+            search = self.query_one("#search", Input)
+            return bool(search.value or search.has_focus or self.filters.active)
+        return True
+
     def action_clear_search(self) -> None:
         self.query_one("#search", Input).value = ""
+        self.filters.clear()
         self.query_one("#labs").focus()
 
     def on_key(self, event: events.Key) -> None:

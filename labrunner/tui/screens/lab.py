@@ -238,7 +238,11 @@ class LabScreen(LabActions):
                 seen.add(aspect if step_id in ("", self.shown) else "elsewhere")
             if isinstance(event, ev.StepEntered) and event.step != self.shown and self.read_only:
                 followed = True
-            if isinstance(event, ev.BlockStarted) and event.step == self.shown and event.role != "typed":
+            if (
+                isinstance(event, ev.BlockStarted | ev.BlockFinished)
+                and event.step == self.shown
+                and event.role != "typed"
+            ):
                 self.instructions.reveal(event.block)
             if isinstance(event, ev.StepReset) and event.step == self.shown:
                 anew = True
@@ -353,7 +357,14 @@ class LabScreen(LabActions):
                 (f"  {fmt.clock(self.view.seconds if self.view.seconds else since)}", "$muted"),
             )
         )  # fmt: skip
-        self.query_one(PaneTabs).show(self.pane, self._tab_status())
+        self.query_one(PaneTabs).show(self.pane, self._tab_status(), self._going_on())
+
+    def _going_on(self) -> Content:
+        """On the line of tabs, where the checks may be out of sight."""
+        if self.view.steps[self.shown].state != "passed":
+            return Content("")
+        passed = (f"{self._labrunner.symbols.passed} passed  ", "$success")
+        return Content.assemble(passed, (self._key("lab.next"), "bold $accent"), " goes on ")
 
     def _tab_status(self) -> dict[str, str]:
         symbols = self._labrunner.symbols
@@ -366,7 +377,7 @@ class LabScreen(LabActions):
             checks += f" {symbols.passed}"
         elif view.unreachable:
             checks += f" {symbols.error}"
-        elif view.tried and view.results and view.passing < total:
+        elif view.failing:
             checks += f" {symbols.failed}"
         if self._stuck:
             checks += f" {symbols.hint}"

@@ -248,6 +248,13 @@ class LabActions(SizedScreen):
     def action_check(self) -> None:
         if self._busy("check"):
             return
+        question = self.instructions.open_question(self.view.steps[self.shown])
+        if question is not None:
+            if self.pane != "lab":
+                self.action_pane("lab")
+            self.notify("One question is left: choose, and the step is done.")
+            self.call_after_refresh(question.go_there)
+            return
         self._check(self.step)
         if self._single and self.pane == "lab":
             self.action_pane("checks")

@@ -98,6 +98,13 @@ class InstructionsPane(VerticalScroll):
         if card is not None:
             self.call_after_refresh(self.scroll_to_widget, card, animate=False)
 
+    def open_question(self, view: StepView) -> QuizCard | None:
+        """The question without an answer, when nothing else is left to do in the step."""
+        open_ones = [quiz for quiz in self.query(QuizCard) if quiz.check.id not in view.answers]
+        others = [check for check in view.step.checks if check.kind != "quiz"]
+        done = all((r := view.results.get(check.id)) is not None and r.passed for check in others)
+        return open_ones[0] if open_ones and done else None
+
     def chosen_card(self, view: StepView) -> BlockCard | None:
         """The focused card; else the first that did not run well yet; else none."""
         focused = self.screen.focused

@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+NOTHING = Content("")
 PANES = ("steps", "lab", "checks", "shell")
 
 
@@ -28,10 +29,11 @@ class PaneTabs(Widget):
         self._labels = dict.fromkeys(PANES, "")
         self._active = "lab"
         self._spans: list[tuple[int, int, str]] = []
+        self._note = NOTHING
 
-    def show(self, active: str, status: dict[str, str]) -> None:
-        """`status`: a few characters per pane (`2/4`)."""
-        self._active, self._labels = active, status
+    def show(self, active: str, status: dict[str, str], note: Content = NOTHING) -> None:
+        """`status`: a few characters per pane (`2/4`). `note`: on the right, where there is room."""
+        self._active, self._labels, self._note = active, status, note
         self.refresh()
 
     def render(self) -> Content:
@@ -46,7 +48,9 @@ class PaneTabs(Widget):
             self._spans.append((x, x + content.cell_length, pane))
             x += content.cell_length + 1
             parts.append(content)
-        return Content(" ").join(parts)
+        line = Content(" ").join(parts)
+        gap = self.content_size.width - line.cell_length - self._note.cell_length
+        return Content.assemble(line, " " * gap, self._note) if self._note and gap > 0 else line
 
     def on_click(self, event: events.Click) -> None:
         x = event.x - self.styles.padding.left

@@ -27,6 +27,8 @@ class QuizCard(Widget):
     QuizCard { height: auto; margin: 0 1 1 1; padding: 0 1; background: $panel; border-left: outer $secondary; }
     QuizCard > .question { text-style: bold; }
     QuizCard OptionList { height: auto; max-height: 12; border: none; background: transparent; padding: 0; }
+    QuizCard OptionList:focus { border: none; }
+    QuizCard:focus-within { border-left: outer $accent; }
     QuizCard Input { border: tall $border; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,7 +58,19 @@ class QuizCard(Widget):
             yield OptionList(*(Option(self._choice(index, set())) for index in range(len(self.choices))))
         else:
             yield Input(placeholder="type your answer and press Enter")
-        yield Static("", classes="verdict")
+        yield Static(self._how, classes="verdict")
+
+    @property
+    def _how(self) -> Content:
+        """How to answer, until there is an answer."""
+        how = "Tab comes here; up and down, then Enter, choose. Or click." if self.choices else "Enter answers."
+        return Content.styled(how, "$muted")
+
+    def go_there(self) -> None:
+        """Focus what takes the answer."""
+        for widget in self.query("OptionList, Input"):
+            widget.focus()
+            self.screen.scroll_to_widget(self, animate=False)
 
     def _choice(self, index: int, chosen: set[int]) -> Content:
         mark = self._symbols.chosen if index in chosen else self._symbols.open
@@ -80,7 +94,7 @@ class QuizCard(Widget):
             for line in self.query(Input):
                 if not line.has_focus:
                     line.value = answer
-        verdict = Content("")
+        verdict = self._how
         if result is not None and result.passed and answer is not None:
             why = self._fill_in(str(self.check.params.get("explanation") or "").strip())
             verdict = Content.assemble((f"{self._symbols.passed} right", "$success"), f"  {why}" if why else "")
