@@ -104,7 +104,10 @@ class CommandKind:
             message = f"The command was not done after {timeout:g} s."
             return [Finding("timeout", message, f"an answer within {timeout:g} s", seen, where)]
         _refuse_missing_tool(params, result)
-        return bounded(_judge(params, result, where))
+        found = _judge(params, result, where)
+        if found:
+            _refuse_lost_cluster(result)
+        return bounded(found)
 
     def describe(self, params: Mapping[str, Any]) -> str:
         return f"`{clip(params['run'].strip().splitlines()[0], 80)}` answers as it should"
@@ -126,6 +129,24 @@ def _refuse_missing_tool(params: Mapping[str, Any], result: ProbeResult) -> None
         tool = found.group(1)
         raise EnvironmentFault(
             f"The command {tool} is not installed.", hint=f"Install {tool}; labrunner doctor says how, if it knows it."
+        )
+
+
+_LOST = re.compile(
+    r"^(?:error: )?(?:The connection to the server (?P<refused>\S+) was refused|Unable to connect to the server: .*)",
+    re.M,
+)
+"""kubectl's words when it got no answer (k8s.io/kubectl/pkg/cmd/util/helpers.go)."""
+
+
+def _refuse_lost_cluster(result: ProbeResult) -> None:
+    """A command that does not answer as it should because its kubectl reached no cluster says nothing of the work."""
+    lost = _LOST.search(result.stderr)
+    if lost:
+        where = f" at {lost['refused']}" if lost["refused"] else ""
+        raise EnvironmentFault(
+            f"The cluster{where} cannot be reached: {clip(lost.group(), 120)}.",
+            hint="Is the cluster up? `labrunner sandbox status` and `kubectl cluster-info` tell.",
         )
 
 

@@ -163,7 +163,9 @@ class Judge:
         state = self._teller.session.record(step.id).state
         if attempt.passed:
             self.change(step, StepState.PASSED)
-        elif state is StepState.PASSED and any(r.status is CheckStatus.FAILED for r in attempt.results):
+            return
+        asked = not any(r.status is CheckStatus.ERROR for r in attempt.results)  # else the world is in doubt
+        if state is StepState.PASSED and asked and any(r.status is CheckStatus.FAILED for r in attempt.results):
             self.change(step, StepState.REGRESSED)
 
 

@@ -218,6 +218,22 @@ def test_a_condition_may_be_asked_to_be_false(tmp_path: Path) -> None:
 # command
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The connection to the server 127.0.0.1:39275 was refused - did you specify the right host or port?",
+        "Unable to connect to the server: net/http: TLS handshake timeout",
+    ],
+)
+def test_a_cluster_that_kubectl_cannot_reach_is_a_fault_of_the_environment(tmp_path: Path, said: str) -> None:
+    with pytest.raises(EnvironmentFault, match="cannot be reached"):
+        ask("command", {"run": f"echo '{said}' >&2; exit 1"}, context(tmp_path))
+    wanted = {"run": f"echo '{said}' >&2; exit 1", "exit": 1, "stderr": {"$contains": said[:10]}}
+    assert ask("command", wanted, context(tmp_path)) == []
+    quoted = {"run": f"echo 'the log says: {said}' >&2; exit 1"}
+    assert [finding.reason for finding in ask("command", quoted, context(tmp_path))] == ["exit"]
+
+
 def test_a_missing_tool_is_a_fault_of_the_environment(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="no-such-tool-x is not installed"):
         ask("command", {"run": "no-such-tool-x --version"}, context(tmp_path))

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from run_fakes import KINDS, FakeTarget, block, lab_of, write_step
 
-from labrunner.check.result import CheckStatus
+from labrunner.check.result import CheckResult, CheckStatus, Finding
 from labrunner.errors import EnvironmentFault, UsageError
 from labrunner.lab.model import Check, Expect, Lab, Requires, Step, Variable
 from labrunner.run import events, processes
 from labrunner.run.engine import Engine
 from labrunner.run.events import Event
 from labrunner.run.lock import SessionHeld
+from labrunner.run.protocol import Attempt
 from labrunner.run.session import StepState, load, progress
 from labrunner.run.shell_command import ShellBusy
 from labrunner.run.waiting import wait_for
@@ -125,6 +126,19 @@ def test_hints_come_targeted_first_then_in_order_then_none(open_engine: Open) ->
     shown = [engine.hint(step) for _ in range(4)]
     assert [hint.id if hint else None for hint in shown] == ["shout", "#1", "#2", None]
     assert [hint.remaining for hint in shown if hint] == [2, 1, 0]
+
+
+def test_while_the_world_cannot_be_asked_no_step_regresses(open_engine: Open) -> None:
+    engine = open_engine()
+    step = engine.lab.steps[0]
+    engine.solve(step)
+    engine.check(step)
+    failed = CheckResult("greeting", "x", CheckStatus.FAILED, (Finding("different", "No."),))
+    lost = CheckResult("other", "y", CheckStatus.ERROR, (Finding("environment", "The cluster cannot be reached."),))
+    engine._judge._judge(step, Attempt(step.id, 2, (failed, lost)))
+    assert engine.session.state(step.id) is StepState.PASSED
+    engine._judge._judge(step, Attempt(step.id, 3, (failed,)))
+    assert engine.session.state(step.id) is StepState.REGRESSED
 
 
 def test_a_step_that_passed_and_fails_now_has_regressed(open_engine: Open) -> None:

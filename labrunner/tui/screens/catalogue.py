@@ -241,10 +241,10 @@ class CatalogueScreen(SizedScreen):
     def _with_tags(self, line: Content, tags: Sequence[str], width: int) -> Content:
         """As many tags as fit whole; the rest is in the details."""
         for number, tag in enumerate(tags):
-            more = Content.styled(f"#{tag} ", "$primary")
-            left_out = f"+{len(tags) - number}"
+            more = Content.styled(f"{' ' if number else ''}#{tag}", "$primary")
+            left_out = f" +{len(tags) - number}"
             rest = 0 if number == len(tags) - 1 else len(left_out)
-            if line.cell_length + more.cell_length - 1 + rest > width:
+            if line.cell_length + more.cell_length + rest > width:
                 return Content.assemble(line, (left_out, "$muted"))
             line = Content.assemble(line, more)
         return line
