@@ -331,3 +331,157 @@ _BAD_PROBE = (
     '{"spec":{"containers":[{"name":"badprobe","image":"nginx","readinessProbe":{"httpGet":{"path":"/none","port":80},'
     '"periodSeconds":1}}]}}'
 )
+
+
+def test_debugging_ends_for_the_client_when_its_input_does(kubectl: _Kubectl) -> None:
+    """Without `stdinOnce` containerd lets the client go; the container goes on."""
+    said = kubectl(
+        "debug", "-i", "deb", "--image=busybox", "--target=deb", "-c", "looks", "--profile=general",
+        stdin="cat /proc/1/root/etc/hostname\n",
+    )  # fmt: skip
+    assert said.endswith("\ndeb\n")
+    at = '{.status.ephemeralContainerStatuses[?(@.name=="looks")]'
+    assert kubectl("get", "pod", "deb", "-o", f"jsonpath={at}.state.running.startedAt}}") != ""
+    refused = kubectl("debug", "deb", "--image=busybox", "--target=nope", code=1)
+    assert '].targetContainerName: Not found: "nope"' in refused
+
+
+def test_a_nodes_files_are_seen_by_its_debugging_pod(kubectl: _Kubectl) -> None:
+    node = kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
+    said = kubectl(
+        "debug", "-i", "-q", f"node/{node}", "--image=busybox", stdin="cat /host/etc/hostname; hostname\nexit\n"
+    )
+    assert said.endswith(f"{node}\n{node}\n")
+
+
+def test_containers_that_share_their_processes(kubectl: _Kubectl) -> None:
+    kubectl(
+        "debug", "box", "--copy-to=shares", "--image=busybox", "--share-processes", "-c", "aside", "--", "sleep", "99"
+    )
+    kubectl("wait", "--for=condition=Ready", "pod/shares", "--timeout=20s")
+    shown = kubectl("exec", "shares", "-c", "aside", "--", "ps")
+    assert [line.split(maxsplit=3)[3] for line in shown.splitlines()[1:]] == [
+        "/pause",
+        "sleep infinity",
+        "sleep 99",
+        "ps",
+    ]
+    assert (
+        kubectl("exec", "shares", "-c", "aside", "--", "ls", "/proc/2/root/etc/hostname")
+        == "/proc/2/root/etc/hostname\n"
+    )
+
+
+def test_hooks_run_and_one_that_fails_ends_the_container(kubectl: _Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=_HOOKED)
+    kubectl("wait", "--for=condition=Ready", "pod/hooked", "--timeout=20s")
+    _until(lambda: kubectl("exec", "hooked", "--", "cat", "/work/message", code=None) == "from postStart\n")
+    _until(lambda: "FailedPostStartHook" in kubectl("get", "events", "--field-selector=involvedObject.name=badhook"))
+    _until(lambda: "CrashLoopBackOff" in kubectl("get", "pod", "badhook"))
+    kubectl("delete", "pod", "hooked")
+    claimed = kubectl("run", "after", "--rm", "-i", "-q", "--image=busybox", "--restart=Never", "--overrides", _AFTER)
+    assert "from preStop" in claimed
+
+
+def test_the_first_process_cannot_be_killed_from_inside(kubectl: _Kubectl) -> None:
+    kubectl("exec", "box", "--", "kill", "-9", "1")
+    kubectl("exec", "box", "--", "sh", "-c", "kill -9 1; kill 1; killall -9 sleep")
+    assert kubectl("get", "pod", "box", "-o", "jsonpath={.status.containerStatuses[0].restartCount}") == "0"
+
+
+def test_cp_of_names_with_spaces_and_what_it_cannot(kubectl: _Kubectl, tmp_path: Path) -> None:
+    (tmp_path / "a dir").mkdir()
+    (tmp_path / "a dir" / "b c.txt").write_text("spaced")
+    kubectl("cp", str(tmp_path / "a dir"), "box:/tmp/")
+    kubectl("cp", "box:/tmp/a dir/b c.txt", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_text() == "spaced"
+    assert "can't change directory to '/nodir'" in kubectl("cp", str(tmp_path / "back"), "box:/nodir/x", code=1)
+    kubectl("run", "bare", "--image=registry.k8s.io/pause:3.10")
+    kubectl("wait", "--for=condition=Ready", "pod/bare", "--timeout=20s")
+    said = kubectl("cp", str(tmp_path / "back"), "bare:/x", code=1)
+    assert 'exec: "tar": executable file not found in $PATH' in said
+
+
+def test_a_port_that_nobody_listens_on(kubectl: _Kubectl) -> None:
+    forwarding = subprocess.Popen(
+        ["kubectl", "port-forward", "pod/box", ":9999"], env=kubectl.env, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert forwarding.stdout is not None
+        port = int(forwarding.stdout.readline().split(":")[1].split()[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            assert connection.recv(10) == b""
+        _, said = forwarding.communicate(timeout=20)
+    finally:
+        forwarding.kill()
+        forwarding.wait()
+    assert "dial tcp4 127.0.0.1:9999: connect: connection refused" in said
+    assert "error: lost connection to pod" in said
+
+
+def test_many_connections_share_one_port_forward(kubectl: _Kubectl) -> None:
+    import http.client
+    from concurrent.futures import ThreadPoolExecutor
+
+    forwarding = subprocess.Popen(
+        ["kubectl", "port-forward", "deployment/web", ":80"], env=kubectl.env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert forwarding.stdout is not None
+        port = int(forwarding.stdout.readline().split(":")[1].split()[0])
+
+        def ask(number: int) -> list[int]:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            statuses = []
+            for path in ("/", f"/none-{number}", "/"):  # on one connection, kept alive
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                answer.read()
+                statuses.append(answer.status)
+            connection.close()
+            return statuses
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, range(16))) == [[200, 404, 200]] * 16
+    finally:
+        forwarding.send_signal(2)
+        assert forwarding.wait(timeout=20) == 0
+
+
+_HOOKED = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: hooked}
+spec:
+  terminationGracePeriodSeconds: 5
+  volumes: [{name: work, persistentVolumeClaim: {claimName: kept}}]
+  containers:
+  - name: c
+    image: busybox
+    command: [sleep, infinity]
+    volumeMounts: [{name: work, mountPath: /work}]
+    lifecycle:
+      postStart: {exec: {command: [sh, -c, "echo from postStart > /work/message"]}}
+      preStop: {exec: {command: [sh, -c, "echo from preStop > /work/message"]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: badhook}
+spec:
+  containers:
+  - name: c
+    image: busybox
+    command: [sleep, infinity]
+    lifecycle: {postStart: {exec: {command: [nosuch]}}}
+"""
+_AFTER = (
+    '{"spec":{"volumes":[{"name":"w","persistentVolumeClaim":{"claimName":"kept"}}],"containers":[{"name":"after",'
+    '"image":"busybox","stdin":true,"stdinOnce":true,"command":["cat","/w/message"],'
+    '"volumeMounts":[{"name":"w","mountPath":"/w"}]}]}}'
+)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from labrunner.sandbox.workload.runtime import WorkloadRuntime
 
 _MAX_SHOWN = 10 * 1024
+_LONGEST_HOOK = 600.0
 
 
 class Probes:
@@ -33,6 +34,7 @@ class Probes:
         self._answers: dict[tuple[str, str, str], str] = {}
         self._running: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self._wakes: dict[tuple[str, str], Callable[[], None]] = {}
+        self._hooks: set[asyncio.Task[None]] = set()
 
     def result(
         self, api: Api, pod: Obj, machine: PodMachine, instance: ContainerMachine, container: dict[str, Any],
@@ -57,6 +59,25 @@ class Probes:
         """Somebody went in: probes that were settled are made again."""
         if wake := self._wakes.get((instance.pod.uid, instance.name)):
             asyncio.get_running_loop().call_soon(wake)
+
+    def hook(
+        self, api: Api, machine: PodMachine, instance: ContainerMachine, container: dict[str, Any],
+        handler: dict[str, Any], done: Callable[[bool], None],
+    ) -> None:  # fmt: skip
+        """A lifecycle handler, made like a probe; it may take as long as the container lives."""
+
+        async def made() -> None:
+            try:
+                if pause := (handler.get("sleep") or {}).get("seconds"):
+                    await asyncio.sleep(float(pause))
+                said = await self._made(api, machine, instance, container, handler, _LONGEST_HOOK)
+            except OSError as error:
+                said = str(error)
+            done(not said)
+
+        task = asyncio.get_running_loop().create_task(made())
+        self._hooks.add(task)
+        task.add_done_callback(self._hooks.discard)
 
     def forget(self, uid: str, container: str = "") -> None:
         for key in [k for k in self._running if k[0] == uid and container in ("", k[1])]:

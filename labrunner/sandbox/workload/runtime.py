@@ -23,7 +23,7 @@ from labrunner.sandbox.workload.images import Image
 from labrunner.sandbox.workload.machine.container import ContainerMachine, exec_problem
 from labrunner.sandbox.workload.machine.log import LogStream
 from labrunner.sandbox.workload.machine.pod import PodMachine
-from labrunner.sandbox.workload.machine.process import Process, Program
+from labrunner.sandbox.workload.machine.process import Process, Program, never
 from labrunner.sandbox.workload.machine.stream import Null, Pipe, Stream
 from labrunner.sandbox.workload.machine.terminal import Terminal
 from labrunner.sandbox.workload.network import Network
@@ -44,6 +44,8 @@ class WorkloadRuntime:
         self.pods: dict[str, PodMachine] = {}
         """By uid."""
         self._claims: dict[tuple[str, str], Directory] = {}
+        self._nodes: dict[str, Directory] = {}
+        """What `hostPath` volumes see, by node."""
         self._planned = PlannedRuntime()
         self._probes = Probes(self)
         self._api: Api | None = None
@@ -133,6 +135,16 @@ class WorkloadRuntime:
         if instance is not None and instance.main is not None:
             instance.main.kill(15)
 
+    def hook(
+        self, api: Api, pod: Obj, container: dict[str, Any], handler: dict[str, Any], done: Callable[[bool], None]
+    ) -> None:
+        machine = self.pods.get(pod["metadata"]["uid"])
+        instance = machine.containers.get(container["name"]) if machine else None
+        if machine is None or instance is None:
+            self._planned.hook(api, pod, container, handler, done)
+            return
+        self._probes.hook(api, machine, instance, container, handler, done)
+
     # asking
 
     def find(self, pod: Obj) -> PodMachine | None:
@@ -160,9 +172,13 @@ class WorkloadRuntime:
         machine = self.pods.get(meta["uid"])
         if machine is None:
             hostname = pod["spec"].get("hostname") or meta["name"]
+            if pod["spec"].get("hostNetwork"):
+                hostname = pod["spec"].get("nodeName") or hostname
             network = self.network.of_pod(meta["uid"], meta["namespace"], meta["name"])
             machine = PodMachine(meta["uid"], meta["namespace"], meta["name"], hostname[:63].rstrip("-."), network)
             self.pods[meta["uid"]] = machine
+            if pod["spec"].get("shareProcessNamespace"):
+                machine.infra = _infra(machine)
         return machine
 
     def _container(
@@ -192,8 +208,6 @@ class WorkloadRuntime:
         target = container.get("targetContainerName")
         if target and target in machine.containers:
             instance.shared_pids = machine.containers[target]
-        elif pod["spec"].get("shareProcessNamespace"):
-            instance.shared_pids = next(iter(machine.containers.values()), None)
         if instance.shared_pids is instance:
             instance.shared_pids = None
         return instance
@@ -209,7 +223,8 @@ class WorkloadRuntime:
         message = container.get("terminationMessagePath") or "/dev/termination-log"
         mounts[message] = Mount(File(b"", 0o666))
         instance.termination_path = message
-        volumes = Volumes(api, machine.namespace, machine.name, machine.volumes, self._token, self._claims)
+        volumes = Volumes(api, machine.namespace, machine.name, machine.volumes, self._token, self._claims,
+                          lambda: self._node(pod["spec"].get("nodeName") or ""))  # fmt: skip
         known = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
         for mount in container.get("volumeMounts") or ():
             volume = known.get(mount["name"])
@@ -225,6 +240,17 @@ class WorkloadRuntime:
                 node.gid, node.mode = int(group), node.mode | 0o2070
             where = "/" + str(mount["mountPath"]).strip("/")
             mounts[where] = Mount(node, read_only or bool(mount.get("readOnly")), kind, _source(volume, kind))
+
+    def _node(self, name: str) -> Directory:
+        """The files of a node: a plain Ubuntu."""
+        found = self._nodes.get(name)
+        if found is None:
+            reference = images.parse_reference("ubuntu:22.04")
+            image = images.find(reference) if reference else None
+            base = rootfs.tree_of(image, reference).children() if image else {}
+            found = self._nodes[name] = Directory(dict(base), 0o755)
+            FileSystem(found).write("/etc/hostname", f"{name}\n".encode())
+        return found
 
     def _resolved(self, instance: ContainerMachine, argv: list[str], image: Image) -> tuple[Any, list[str]]:
         if not argv:
@@ -271,12 +297,24 @@ class WorkloadRuntime:
 
     def _drop(self, machine: PodMachine) -> None:
         self.pods.pop(machine.uid, None)
-        for instance in machine.containers.values():
+        for instance in (*machine.containers.values(), *((machine.infra,) if machine.infra else ())):
             instance.stopped = True
             instance.kill_all(9)
             instance.log.close()
         self.network.forget(machine)
         self._probes.forget(machine.uid)
+
+
+def _infra(machine: PodMachine) -> ContainerMachine:
+    """The pause container: its process is the first of those that share their numbers."""
+    infra = ContainerMachine(machine, "", "registry.k8s.io/pause", FileSystem(Directory()), programs.lookup,
+                             owner=Owner(65535, 65535))  # fmt: skip
+
+    async def pause(process: Process) -> int:
+        return await never()
+
+    infra.main = infra.start(pause, ["/pause"], descriptors={})
+    return infra
 
 
 def termination_message(instance: ContainerMachine, container: dict[str, Any], status: int) -> str:

@@ -28,10 +28,10 @@ class Volumes:
 
     def __init__(
         self, api: Api, namespace: str, name: str, shared: dict[str, Directory], token: IssueToken,
-        claims: dict[tuple[str, str], Directory],
+        claims: dict[tuple[str, str], Directory], node: Callable[[], Directory],
     ) -> None:  # fmt: skip
         self._api, self._namespace, self._name = api, namespace, name
-        self._shared, self._token, self._claims = shared, token, claims
+        self._shared, self._token, self._claims, self._node = shared, token, claims, node
         self._tokens: dict[tuple[str, str], tuple[float, str]] = {}
 
     def pod(self) -> Obj | None:
@@ -45,6 +45,9 @@ class Volumes:
         if claim := volume.get("persistentVolumeClaim"):
             key = (self._namespace, claim.get("claimName", ""))
             return self._claims.setdefault(key, Directory(None, 0o777)), bool(claim.get("readOnly")), "ext4"
+        if host := volume.get("hostPath"):
+            found = sub_path(self._node(), host.get("path", "/"))
+            return found if isinstance(found, Directory) else Directory(), False, "ext4"
         medium = (volume.get("emptyDir") or {}).get("medium")
         kind = "tmpfs" if medium == "Memory" else "ext4"
         return self._shared.setdefault(name, Directory(None, 0o777)), False, kind

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
@@ -103,6 +104,21 @@ def _name(headers: object, name: str) -> None:
     values.popall("Server", None)
     if name:
         values["Server"] = name  # type: ignore[index]
+    if name.startswith("nginx"):
+        _as_nginx(values)
+
+
+_NGINX_ORDER = ("server", "date", "content-type", "content-length", "last-modified", "transfer-encoding", "connection")
+
+
+def _as_nginx(headers: Any) -> None:
+    """In nginx's order, and with the `Connection` that it always sends."""
+    headers.setdefault("Connection", "keep-alive")
+    items = list(headers.items())
+    headers.clear()
+    rank = {name: number for number, name in enumerate(_NGINX_ORDER)}
+    for key, value in sorted(items, key=lambda item: rank.get(item[0].lower(), len(rank))):
+        headers.add(key, value)
 
 
 async def serve(

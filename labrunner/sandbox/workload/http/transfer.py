@@ -623,6 +623,7 @@ class _Transfer:
         try:
             connection.writer.write(head_bytes + (body or b""))
             await connection.writer.drain()
+            await self.talk(f"upload completely sent off: {len(body)} bytes" if body else "Request completely sent off")
         except ConnectionResetError:
             if not first:
                 raise

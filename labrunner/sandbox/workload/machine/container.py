@@ -72,6 +72,9 @@ class ContainerMachine:
     def processes(self) -> list[Process]:
         """Those that run, by pid; with those of the target for a debugging container."""
         own = list(self._processes.values())
+        if self.pod.infra is not None:
+            everybody = (self.pod.infra, *self.pod.containers.values())
+            return sorted((p for c in everybody for p in c._processes.values()), key=lambda p: p.pid)
         if self.shared_pids is not None:
             own = [*self.shared_pids.processes(), *own]
         return sorted(own, key=lambda p: p.pid)
@@ -120,6 +123,8 @@ class ContainerMachine:
 
     def next_pid(self) -> int:
         """One after the last, in the pod's own table if it shares one."""
+        if self.pod.infra is not None and self.pod.infra is not self:
+            return self.pod.infra.next_pid()
         if self.shared_pids is not None:
             return self.shared_pids.next_pid()
         pid = self._next_pid

@@ -22,6 +22,8 @@ class PodMachine:
         self.volumes: dict[str, Directory] = {}
         """emptyDir and claims, by volume name."""
         self.usage = Usage()
+        self.infra: ContainerMachine | None = None
+        """The container of the first process that all see (`shareProcessNamespace`)."""
 
     def process_count(self) -> int:
         return sum(len(c._processes) for c in self.containers.values())

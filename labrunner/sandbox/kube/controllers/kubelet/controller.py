@@ -219,7 +219,10 @@ class KubeletController:
                 for part, container in running:
                     why = f"Stopping container {container['name']}"
                     self._lifecycle.say(api, pod, container, "Normal", "Killing", why, part)
-                    self._lifecycle.runtime.terminate(pod, container)
+                    self._lifecycle.stop_gently(api, pod, worker, part, container)
+            limit = float(pod["spec"].get("terminationGracePeriodSeconds", 30) if grace is None else grace)
+            if worker.hooks and not self.passed(worker, f"hooks:{grace}", limit):
+                return None
             alive = [c for _, c in running if self._exit_code(api, worker, c) is None]
             needed = max((self._stopping_time(container, worker, pod, grace) for container in alive), default=0.0)
             if alive and not self.passed(worker, f"stop:{grace}", needed):

@@ -75,6 +75,11 @@ class Lifecycle:
         """Do what is due now; real seconds until something else is."""
         record = worker.record(container["name"])
         if record.running_since is not None:
+            if record.hook_failed:
+                record.hook_failed = False
+                self.say(api, pod, container, "Warning", "FailedPostStartHook", "PostStartHook failed", part)
+                self.kill(api, pod, part, container, record, "FailedPostStartHook")
+                return self.advance(api, pod, worker, part, container)
             return self._end_if_due(api, pod, worker, part, container, record)
         if record.has_ended() and not self.should_restart(pod, part, container, record):
             return None
@@ -147,9 +152,42 @@ class Lifecycle:
         self.say(api, pod, container, "Normal", "Started", "Container started", part)
         record.running_since = api.now()
         record.started = "startupProbe" not in container
+        self._post_start(api, pod, worker, container, record)
         if part == "initContainers" and not is_sidecar(container):
             record.started = True
         return self._end_if_due(api, pod, worker, part, container, record)
+
+    def _post_start(self, api: Api, pod: Obj, worker: Worker, container: Container, record: Record) -> None:
+        handler = (container.get("lifecycle") or {}).get("postStart")
+        record.hook_failed = False
+        if not handler:
+            return
+        attempt = record.attempt
+
+        def done(succeeded: bool) -> None:
+            if not succeeded and record.attempt == attempt:
+                record.hook_failed = True
+                self._timers.wake(worker)
+
+        self.runtime.hook(api, pod, container, handler, done)
+
+    def stop_gently(self, api: Api, pod: Obj, worker: Worker, part: str, container: Container) -> None:
+        """Its preStop handler, then SIGTERM."""
+        handler = (container.get("lifecycle") or {}).get("preStop")
+        if not handler:
+            self.runtime.terminate(pod, container)
+            return
+        name = container["name"]
+        worker.hooks.add(name)
+
+        def done(succeeded: bool) -> None:
+            worker.hooks.discard(name)
+            if not succeeded:
+                self.say(api, pod, container, "Warning", "FailedPreStopHook", "PreStopHook failed", part)
+            self.runtime.terminate(pod, container)
+            self._timers.wake(worker)
+
+        self.runtime.hook(api, pod, container, handler, done)
 
     def _pull(
         self, api: Api, pod: Obj, worker: Worker, part: str, container: Container, record: Record

@@ -40,6 +40,9 @@ def render(pod: Obj, worker: Worker, host_ip: str, now: float) -> dict[str, Any]
     ):
         if spec.get(part):
             status[key] = [_container(container, worker.record(container["name"])) for container in spec[part]]
+            for entry in status[key] if part == "ephemeralContainers" else ():
+                entry["ready"] = False  # readiness is of no account there
+                entry.pop("started")
     status["qosClass"] = qos_class(pod)
     for key in ("nominatedNodeName", "resize"):
         if before.get(key):

@@ -41,6 +41,8 @@ class Record:
     probes: dict[str, ProbeRecord] = field(default_factory=dict)
     attempt: int = 0
     """Counts starts, so that timers of an earlier run mean nothing to a later one."""
+    hook_failed: bool = False
+    """The postStart handler of this run did not succeed."""
 
     def has_ended(self) -> bool:
         return self.terminated is not None
@@ -87,6 +89,8 @@ class Worker:
     passed: set[str] = field(default_factory=set)
     """Timers that went off."""
     pending: set[str] = field(default_factory=set)
+    hooks: set[str] = field(default_factory=set)
+    """Containers whose preStop handler is at work."""
     evicted: tuple[str, str] | None = None
     """(reason, message) of a pod that the kubelet ended."""
 

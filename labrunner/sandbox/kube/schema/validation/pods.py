@@ -198,6 +198,7 @@ def pod(obj: Obj, old: Obj | None, subresource: str = "") -> list[FieldError]:
 def _ephemeral(spec: Obj, before: Obj) -> list[FieldError]:
     path = "spec.ephemeralContainers"
     taken = {c.get("name") for key in ("containers", "initContainers") for c in spec.get(key) or []}
+    mains = set(taken)
     errors: list[FieldError] = []
     old = {c.get("name"): c for c in before.get("ephemeralContainers") or []}
     known, _ = volumes(spec.get("volumes") or [], "spec.volumes")
@@ -207,6 +208,9 @@ def _ephemeral(spec: Obj, before: Obj) -> list[FieldError]:
         if name in taken:
             errors.append(field.duplicate(f"{where}.name", name))
         taken.add(name)
+        target = container.get("targetContainerName")
+        if target and target not in mains:
+            errors.append(field.not_found(f"{where}.targetContainerName", target))
         if name in old and old[name] != container:
             text = f'existing ephemeral containers "{name}" may not be changed'
             errors.append(field.forbidden(path, text + "\n"))
