@@ -65,3 +65,23 @@ async def test_a_size_that_nobody_announced_is_adopted(monkeypatch: pytest.Monke
         stage.app.adopt_terminal_size()
         await stage.until(lambda: stage.app.size == Size(80, 24))
         await stage.shows("1 Steps")
+
+
+async def test_after_hints_the_next_attempt_is_in_view_again() -> None:
+    engine = ScriptedEngine(make_lab())
+    long = "It hands TLS through. " * 30
+    for check in ("gateway-tls", "gateway-host"):
+        engine.failing[check] = Finding("different", long, "SIMPLE", "PASSTHROUGH", "x")
+    async with running(lab=engine.lab, engine=engine, size=(120, 36)) as stage:
+        await stage.press("n", "c")
+        await stage.shows("✘ Gateway apim terminates TLS")
+        await stage.press("h", "h")
+        await stage.until(lambda: "credentialName" in stage.text().split("Checks", 1)[1])
+        assert "✘ Gateway apim terminates TLS" not in stage.text()
+        await stage.press("c")
+        await stage.shows("✘ Gateway apim terminates TLS")
+        await stage.press("h")
+        await stage.until(lambda: "✘ Gateway apim terminates TLS" not in stage.text())
+        engine.failing.clear()
+        await stage.press("c")
+        await stage.shows("Step passed")

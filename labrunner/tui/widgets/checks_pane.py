@@ -45,6 +45,7 @@ class ChecksPane(VerticalScroll):
         self._last: tuple[StepView, Step | None, str, bool, str] | None = None
         self._drawn_width = 0
         self._failing_line = 0
+        self._attempt = ("", 0)
         self.border_title = "Checks"
         self._banner = Static(id="banner")
         self._rows = Static(id="rows")
@@ -85,6 +86,15 @@ class ChecksPane(VerticalScroll):
             "-failed",
         )
         self.set_class(bool(view.unreachable), "-unreachable")
+        before, self._attempt = self._attempt, (view.step.id, view.attempts)
+        if before[0] == view.step.id and before[1] < view.attempts:
+            self.call_after_refresh(self._bring_attempt_into_view, view)
+
+    def _bring_attempt_into_view(self, view: StepView) -> None:
+        """Show what came of an attempt: the banner, or the first check that fails, unless it is in view already."""
+        line = 0 if view.state == "passed" else self._rows.virtual_region.y + self._failing_line
+        if not self.scroll_offset.y <= line < self.scroll_offset.y + self.scrollable_content_region.height:
+            self.scroll_to(y=line, animate=False)
 
     def on_hint_list_grown(self, message: HintList.Grown) -> None:
         message.stop()
