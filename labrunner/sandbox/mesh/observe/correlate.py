@@ -49,7 +49,8 @@ class Connections:
         keys = {w.key for w in sought.callers}
         ips = {w.ip for w in sought.callers}
         first = [r for r in recent if self._is_first(r, sought, keys, ips, addresses)] if not known else []
-        found = first[-1:]
+        # The caller's own proxy came before whatever it led to, in whichever order they were written.
+        found = ([r for r in first if r.direction == "outbound"] or first)[-1:]
         frontier: list[Record] = [*known, *found]
         while frontier:
             one = frontier.pop()
