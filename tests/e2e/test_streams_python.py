@@ -175,6 +175,52 @@ def test_ports_are_forwarded_on_one_connection(core: Any) -> None:
             connection.close()
 
 
+def test_a_program_from_a_config_map_is_reached(core: Any) -> None:
+    """A startup probe tells when it listens; each forwarded port has its own talk."""
+    core.create_namespaced_config_map("default", {"metadata": {"name": "answering"}, "data": {"server.py": _ANSWERING}})
+    name = f"p-{uuid.uuid4().hex[:10]}"
+    container = {
+        "name": "c",
+        "image": "python",
+        "command": ["python", "-u", "/opt/server.py", "1234", "1235"],
+        "volumeMounts": [{"name": "program", "mountPath": "/opt", "readOnly": True}],
+        "startupProbe": {"tcpSocket": {"port": 1235}, "periodSeconds": 1, "failureThreshold": 30},
+    }
+    volumes = [{"name": "program", "configMap": {"name": "answering"}}]
+    spec = {"containers": [container], "volumes": volumes, "restartPolicy": "Never"}
+    core.create_namespaced_pod("default", {"metadata": {"name": name}, "spec": spec})
+    events = watch.Watch().stream(
+        core.list_namespaced_pod, "default", field_selector=f"metadata.name={name}", timeout_seconds=SECONDS
+    )
+    assert any((e["object"].status.container_statuses or [None])[0] and e["object"].status.container_statuses[0].ready
+               for e in events)  # fmt: skip
+    forwarded = portforward(core.connect_get_namespaced_pod_portforward, name, "default", ports="1234,1235")
+    for port in (1234, 1235):
+        connection = forwarded.socket(port)
+        connection.setblocking(True)
+        connection.sendall(f"to {port}\n".encode())
+        assert _read(connection) == f"TO {port}\n".encode()
+        connection.close()
+
+
+_ANSWERING = """
+import socketserver, sys, threading, time
+
+class Answer(socketserver.BaseRequestHandler):
+    def handle(self):
+        while True:
+            data = self.request.recv(1024)
+            if not data:
+                return
+            self.request.sendall(data.upper())
+
+for port in sys.argv[1:]:
+    server = socketserver.ThreadingTCPServer(("0.0.0.0", int(port)), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+time.sleep(600)
+"""
+
+
 def _read(connection: socket.socket) -> bytes:
     data = b""
     while not data.endswith(b"\n"):

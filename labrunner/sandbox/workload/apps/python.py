@@ -1,4 +1,4 @@
-"""Python: only `python3 -m http.server` and `--version` are pretended."""
+"""`python3`: programs of everyday Python from `-c`, a file or standard input; `-m http.server`, `-m json.tool`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from labrunner.sandbox.workload.http.server import Request, Response, phrase, se
 from labrunner.sandbox.workload.machine.process import Process, never
 
 VERSION = "3.13.7"
+_MAX_SOURCE = 512 * 1024
+_JSON_TOOL = """
+import json, sys
+try:
+    print(json.dumps(json.load(sys.stdin), indent=4))
+except ValueError as error:
+    sys.exit(str(error))
+"""
 SERVER = f"SimpleHTTP/0.6 Python/{VERSION}"
 
 
@@ -37,8 +45,27 @@ async def main(process: Process) -> int:
             elif word.isdigit():
                 ports.append(int(word))
         return await _serve(process, folder, ports[0] if ports else 8000)
-    await process.error("python3: running Python programs is not pretended in this sandbox (only `-m http.server`)\n")
-    return 1
+    from labrunner.sandbox.workload.python.program import execute
+
+    if words[:2] == ["-m", "json.tool"]:
+        return await execute(process, _JSON_TOOL, "json.tool", words[1:])
+    if words[:1] == ["-m"]:
+        return await process.fail(f"No module named {words[1] if len(words) > 1 else ''}", 1)
+    if words[:1] == ["-c"]:
+        if len(words) < 2:
+            await process.error("Argument expected for the -c option\n")
+            return 2
+        return await execute(process, words[1], "<string>", ["-c", *words[2:]])
+    if words[0] == "-":
+        text = (await process.stdin.readall(_MAX_SOURCE)).decode("utf-8", "replace")
+        return await execute(process, text, "<stdin>", words)
+    try:
+        source = process.read_file(words[0]).decode("utf-8", "replace")
+    except OSError as error:
+        path = posixpath.join(process.cwd, words[0])
+        await process.error(f"python3: can't open file '{path}': [Errno {error.errno}] {error.strerror}\n")
+        return 2
+    return await execute(process, source, words[0], words)
 
 
 async def process_without_script(process: Process) -> int:
@@ -46,8 +73,10 @@ async def process_without_script(process: Process) -> int:
     if process.stdin.is_tty:
         await process.write(f"Python {VERSION} (main) on linux\n>>> ")
         return await never()
-    await process.stdin.readall()
-    return 0
+    from labrunner.sandbox.workload.python.program import execute
+
+    text = (await process.stdin.readall(_MAX_SOURCE)).decode("utf-8", "replace")
+    return await execute(process, text, "<stdin>", [""])
 
 
 async def _serve(process: Process, folder: str, port: int) -> int:
