@@ -19,13 +19,26 @@ class Figures:
     def __init__(self) -> None:
         self.missed = False
 
-    def add(self, what: str, value: float, unit: str, limit: float | None = None, note: str = "") -> None:
+    def add(
+        self,
+        what: str,
+        value: float,
+        unit: str,
+        limit: float | None = None,
+        note: str = "",
+        at_least: float | None = None,
+    ) -> None:
+        """`limit`: not more than this; `at_least`: not less."""
         verdict = ""
-        if limit is not None:
-            over = value > limit
-            self.missed |= over
-            verdict = f"  (limit {limit:g} {unit}{', MISSED' if over else ''})"
-        print(f"{what:<58} {value:9.1f} {unit:<6}{verdict}{'  ' + note if note else ''}", flush=True)
+        if limit is not None or at_least is not None:
+            missed = (limit is not None and value > limit) or (at_least is not None and value < at_least)
+            self.missed |= missed
+            word = f"limit {limit:g}" if limit is not None else f"at least {at_least:g}"
+            verdict = f"  ({word} {unit}{', MISSED' if missed else ''})"
+        print(
+            f"{what:<58} {value:9.{2 if unit == 'x' else 1}f} {unit:<6}{verdict}{'  ' + note if note else ''}",
+            flush=True,
+        )
 
 
 def milliseconds(work: Callable[[], object]) -> float:

@@ -1,10 +1,11 @@
 """The mesh: how soon it serves, how soon a policy is in force, what pods cost, what the gateway carries.
 
-python bench/mesh.py [ready|policy|memory|gateway ...]     one line per figure; exit 1 when a limit is missed
+python bench/mesh.py [ready|policy|first|memory|gateway ...]     one line per figure; exit 1 when a limit is missed
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -19,6 +20,8 @@ from figures import Figures, resident_mb
 
 LABRUNNER = [sys.executable, "-m", "labrunner"]
 FLIPS = 1000
+FIRST = 250
+"""Changes of each kind of object, after each of which the very next request is judged."""
 WARM_AFTER = 5
 """Requests on the warm connection after a change was first seen, none of which may show the old verdict."""
 
@@ -55,7 +58,9 @@ metadata: {name: shop, namespace: shop}
 spec:
   hosts: [shop.example.com]
   gateways: [edge]
-  http: [{route: [{destination: {host: shop, port: {number: 8000}}}]}]
+  http:
+  - {match: [{uri: {exact: /here}}], directResponse: {status: 200}}
+  - {route: [{destination: {host: shop, port: {number: 8000}}}]}
 """
 DENY = {
     "apiVersion": "security.istio.io/v1",
@@ -73,6 +78,10 @@ class Lab:
         self.environment = {**os.environ, "LABRUNNER_HOME": directory}
         self.directory = Path(directory) / "state" / "sandboxes" / "bench"
         self.run("start", "--flavour", "istio", "--instant")
+        printed = self.run("env")
+        for line in printed.splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            self.environment[name] = value
 
     def run(self, *words: str, text: str = "") -> str:
         command = [*LABRUNNER, "sandbox", words[0], "--name", "bench", *words[1:]]
@@ -80,18 +89,25 @@ class Lab:
         return done.stdout
 
     def kubectl(self, *words: str, text: str = "") -> str:
-        return self.run("exec", "--", "kubectl", *words, text=text)
+        command = ["kubectl", *words]
+        done = subprocess.run(command, env=self.environment, input=text, capture_output=True, text=True, check=True)
+        return done.stdout
 
     def stop(self) -> None:
         self.run("stop")
 
     def gateway(self) -> tuple[str, int]:
         """Where the gateway's pod really listens for port 80."""
-        block = (self.directory / "mesh" / "envoy" / "admin").read_text().split(".")[1]
-        query = "jsonpath={.items[0].status.podIP}"
-        ip = self.kubectl("get", "pod", "-n", "istio-system", "-l", "istio=ingressgateway", "-o", query)
-        _, _, c, d = ip.split(".")
-        return f"127.{block}.{c}.{d}", 8080
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, ValueError):
+                listeners = json.loads((self.directory / "mesh" / "envoy" / "lds.json").read_text())["resources"]
+                for one in listeners:
+                    if one["name"].startswith("istio-ingressgateway") and one["name"].endswith("/0.0.0.0_8080"):
+                        where = one["address"]["socket_address"]
+                        return where["address"], where["port_value"]
+            time.sleep(0.005)
+        raise SystemExit("the gateway has no listener")
 
     def pids(self) -> tuple[int, int]:
         """The server's and Envoy's."""
@@ -165,6 +181,123 @@ def policy(figures: Figures) -> None:
         figures.add("policy in force, warm connections, median", statistics.median(warm_times), "ms", 150)
         figures.add("policy in force, worst", max(new_times + warm_times), "ms")
         figures.add(f"stale verdicts in {FLIPS} changes", stale, "", 0)
+        lab.stop()
+
+
+CALLERS = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: legacy}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caller, namespace: shop}
+spec: {containers: [{name: curl, image: "curlimages/curl:8.10.1", command: [/bin/sleep, infinity]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caller, namespace: legacy}
+spec: {containers: [{name: curl, image: "curlimages/curl:8.10.1", command: [/bin/sleep, infinity]}]}
+"""
+STRICT = {
+    "apiVersion": "security.istio.io/v1",
+    "kind": "PeerAuthentication",
+    "metadata": {"name": "flip", "namespace": "shop"},
+    "spec": {"mtls": {"mode": "STRICT"}},
+}
+PLAINTEXT = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "DestinationRule",
+    "metadata": {"name": "plaintext", "namespace": "shop"},
+    "spec": {"host": "shop", "trafficPolicy": {"tls": {"mode": "DISABLE"}}},
+}
+ANSWER = {
+    "apiVersion": "networking.istio.io/v1alpha3",
+    "kind": "EnvoyFilter",
+    "metadata": {"name": "flip", "namespace": "shop"},
+    "spec": {
+        "workloadSelector": {"labels": {"app": "shop"}},
+        "configPatches": [
+            {
+                "applyTo": "HTTP_FILTER",
+                "match": {
+                    "context": "SIDECAR_INBOUND",
+                    "listener": {"filterChain": {"filter": {"name": "envoy.filters.network.http_connection_manager"}}},
+                },
+                "patch": {
+                    "operation": "INSERT_BEFORE",
+                    "value": {
+                        "name": "envoy.filters.http.lua",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+                            "default_source_code": {
+                                "inline_string": "function envoy_on_request(h) h:respond({[':status'] = '429'}, '') end"
+                            },
+                        },
+                    },
+                },
+            }
+        ],
+    },
+}
+PEERS = "/apis/security.istio.io/v1/namespaces/shop/peerauthentications"
+RULES = "/apis/networking.istio.io/v1/namespaces/shop/destinationrules"
+FILTERS = "/apis/networking.istio.io/v1alpha3/namespaces/shop/envoyfilters"
+_LOOP = 'while read -r url; do curl -s -o /dev/null -m 5 -w "%{http_code}\\n" "$url"; done'
+
+
+class Caller:
+    """A shell in a pod that calls a URL for each line it reads."""
+
+    def __init__(self, lab: Lab, namespace: str) -> None:
+        command = ["kubectl", "exec", "-i", "-n", namespace, "caller", "--", "sh", "-c", _LOOP]
+        self._process = subprocess.Popen(
+            command, env=lab.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def status(self) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("http://shop.shop:8000/status/200\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def first(figures: Figures) -> None:
+    """The first request after the API server has answered: does it ever meet the older verdict?"""
+    with tempfile.TemporaryDirectory(prefix="labrunner-bench-") as directory:
+        lab = Lab(directory)
+        lab.kubectl("apply", "-f", "-", text=APP + "---" + CALLERS)
+        lab.kubectl("rollout", "status", "-n", "shop", "deployment/shop")
+        for namespace in ("shop", "legacy"):
+            lab.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+        api = Api(lab.directory / "kubeconfig")
+        inside, outside = Caller(lab, "shop"), Caller(lab, "legacy")
+        kinds = (
+            ("AuthorizationPolicy", POLICIES, DENY, inside, 403),
+            ("PeerAuthentication, from outside", PEERS, STRICT, outside, 0),
+            ("EnvoyFilter", FILTERS, ANSWER, inside, 429),
+            ("PeerAuthentication, sidecar told to speak plaintext", PEERS, STRICT, inside, 503),
+        )
+        for what, path, body, caller, wanted in kinds:
+            if wanted == 503:
+                api.send("POST", RULES, PLAINTEXT)
+            assert caller.status() == 200
+            times, stale = [], 0
+            for _ in range(FIRST // 2):
+                for verb, where, sent, code in (("POST", path, body, wanted), ("DELETE", f"{path}/flip", None, 200)):
+                    api.send(verb, where, sent)
+                    begin = time.monotonic()
+                    stale += caller.status() != code
+                    times.append((time.monotonic() - begin) * 1000)
+            figures.add(f"{what}: first request, median", statistics.median(times), "ms")
+            figures.add(f"{what}: stale of {len(times)}", stale, "", 0)
+        inside.close()
+        outside.close()
         lab.stop()
 
 
@@ -253,7 +386,7 @@ class Api:
 
 def main() -> int:
     figures = Figures()
-    measures = {"ready": ready, "policy": policy, "memory": memory, "gateway": gateway}
+    measures = {"ready": ready, "policy": policy, "first": first, "memory": memory, "gateway": gateway}
     for name in sys.argv[1:] or measures:
         measures[name](figures)
     return 1 if figures.missed else 0
