@@ -43,6 +43,19 @@ def require_mesh(cwd: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     return status
 
 
+def require_envoy(cwd: Path, environment: Mapping[str, str]) -> None:
+    """For a connection that failed: raises EnvironmentFault where that is because the mesh's Envoy does not run.
+
+    Without a mesh there is nothing to say.
+    """
+    try:
+        status = ask_mesh("status", cwd, environment)
+    except EnvironmentFault:
+        return
+    if status.get("problem"):
+        raise EnvironmentFault(f"Traffic of the mesh cannot be tried: {status['problem']}")
+
+
 def way_of(request: Request, answer: Answer, cwd: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """The request's way through the mesh: `client`, `hops`, `application`, `why`, `change` (see docs/trace.md).
 

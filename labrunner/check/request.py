@@ -19,7 +19,7 @@ from labrunner.check.http_probe import HOST, REQUEST_PROPERTIES, Answer, Request
 from labrunner.check.kind import CheckContext
 from labrunner.check.match import compare, describe
 from labrunner.check.match_operators import lint_pattern
-from labrunner.check.mesh_questions import require_mesh, told, way_of
+from labrunner.check.mesh_questions import require_envoy, require_mesh, told, way_of
 from labrunner.check.phrase import clip, show
 from labrunner.check.result import Finding
 from labrunner.errors import EnvironmentFault
@@ -126,6 +126,9 @@ class RequestKind:
         if any(key in params for key in _MESH):
             require_mesh(context.cwd, context.environment)
         answers = perform(request, context.cwd, context.environment, params.get("times", 1))
+        if context.target.name == "sandbox" and any(answer.exit for answer in answers):
+            # A connection that fails for want of an Envoy is no proof of anything.
+            require_envoy(context.cwd, context.environment)
         where = _where(request)
         found: list[Finding] = []
         for answer in answers:

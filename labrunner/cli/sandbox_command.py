@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from typing import Any
 
 from labrunner.errors import EnvironmentFault, ExitCode, UsageError
 from labrunner.sandbox import mesh_flavours
@@ -183,6 +184,7 @@ def _described(status: SandboxStatus) -> dict[str, object]:
         "version": status.version,
         "uptimeSeconds": round(status.uptime, 1),
         "objects": status.objects or {},
+        "mesh": status.mesh or {},
     }
 
 
@@ -194,8 +196,19 @@ def _print_status(status: SandboxStatus) -> None:
     if status.health == "running":
         total = sum((status.objects or {}).values())
         rows += [("version", status.version), ("uptime", f"{status.uptime:.0f} s"), ("objects", str(total))]
+        rows += _mesh_rows(status.mesh or {})
     for label, value in rows:
         sys.stdout.write(f"  {label:<10}{value}\n")
+
+
+def _mesh_rows(mesh: dict[str, Any]) -> list[tuple[str, str]]:
+    if not mesh:
+        return []
+    said = "Envoy runs" if mesh["envoy"] == "running" else mesh.get("problem") or "no pod has a sidecar yet"
+    if restarts := mesh["restarts"]:
+        times = "once" if restarts == 1 else f"{restarts} times"
+        said += f"; it ended unexpectedly {times} and was started again (last: {mesh['lastEnd']})"
+    return [("mesh", said), *(("", f"{name}: {words}") for name, words in (mesh.get("problems") or {}).items())]
 
 
 def _print_json(value: object) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -27,8 +28,8 @@ SNAPSHOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Answer = Callable[[Path, bytes], Awaitable[object]]
 
 
-def install(cluster: Cluster, layout: Layout, ended: asyncio.Event) -> None:
-    """Serve status, stop and snapshots."""
+def install(cluster: Cluster, layout: Layout, ended: asyncio.Event, mesh: Callable[[], dict[str, Any]] = dict) -> None:
+    """Serve status, stop and snapshots. `mesh`: how the mesh's data plane is; empty without one."""
     server = cluster.server
 
     async def status(path: Path, data: bytes) -> object:
@@ -39,6 +40,7 @@ def install(cluster: Cluster, layout: Layout, ended: asyncio.Event) -> None:
             "objects": cluster.store.counts(),
             "revision": cluster.store.revision,
             "watches": server.watches.count(),
+            "mesh": mesh(),
         }
 
     async def stop(path: Path, data: bytes) -> object:

@@ -87,7 +87,8 @@ async def _serve(args: argparse.Namespace) -> int:
 
     mesh = mesh_flavours.settings(layout, args.flavour)
     cluster = assemble(layout.state, certificates, instant=args.instant, mesh=mesh, loop=loop)
-    control.install(cluster, layout, ended)
+    plane: MeshPlane | None = None
+    control.install(cluster, layout, ended, lambda: plane.health() if plane else {})
     port = await _listen(cluster.server, layout, _tls(certificates))
     if cluster.runtime:
         cluster.runtime.network.api_server = (HOST, port)

@@ -48,6 +48,8 @@ class SandboxStatus:
     version: str = ""
     uptime: float = 0.0
     objects: dict[str, int] | None = None
+    mesh: dict[str, Any] | None = None
+    """How the mesh's Envoy is: `MeshPlane.health`; empty without a mesh."""
 
 
 class Sandbox:
@@ -129,8 +131,9 @@ class Sandbox:
         except EnvironmentFault:
             return SandboxStatus(self.name, "unhealthy", self.directory, pid, server)
         return SandboxStatus(
-            self.name, "running", self.directory, pid, server, found["version"], found["uptime"], found["objects"]
-        )
+            self.name, "running", self.directory, pid, server, found["version"], found["uptime"], found["objects"],
+            found.get("mesh"),
+        )  # fmt: skip
 
     def environment(self) -> dict[str, str]:
         """KUBECONFIG, KUBECACHEDIR, PATH (with the sandbox's commands first), LABRUNNER_SANDBOX, CURL_HOME."""

@@ -110,6 +110,9 @@ def test_envoy_killed_comes_back_with_everything_in_force(mesh: MeshSandbox) -> 
     mesh.kubectl("delete", "authorizationpolicy", "-n", "shop", "no-teapots")
     events = mesh.kubectl("get", "events", "-A", "--field-selector=reason=ProxyRestarted")
     assert "Envoy ended unexpectedly (killed by SIGKILL)" in events
+    status = mesh.sandbox.status().mesh or {}
+    assert (status["envoy"], status["lastEnd"]) == ("running", "killed by SIGKILL")
+    assert status["restarts"] >= 1
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,7 @@ spec:
     try:
         field = "--field-selector=reason=ConfigRejected"
         until(lambda: "no effect" in mesh.kubectl("get", "events", "-n", "shop", field))
+        assert "Envoy refuses" in (mesh.sandbox.status().mesh or {})["problems"]["EnvoyFilter shop/bad"]
         mesh.apply(DENY_TEAPOT)
         until(lambda: mesh.curl("shop/client", f"{CALL}/status/418")[1] == 403)
         assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200
@@ -173,6 +177,46 @@ def test_a_hundred_flips_leave_the_last_one_in_force(mesh: MeshSandbox) -> None:
         mesh.apply(DENY_TEAPOT)
         mesh.kubectl("delete", "authorizationpolicy", "-n", "shop", "no-teapots")
     assert mesh.curl("shop/client", f"{CALL}/status/418")[1] == 418
+
+
+PLAINTEXT = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: plaintext, namespace: shop}
+spec: {host: shop, trafficPolicy: {tls: {mode: DISABLE}}}
+"""
+
+
+def test_the_first_request_after_a_change_meets_it_on_kept_connections_too(mesh: MeshSandbox) -> None:
+    """The client's sidecar keeps its plaintext connections; a listener that changed must not be met through them."""
+    mesh.apply(PLAINTEXT)
+    try:
+        for _ in range(5):
+            assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 200
+            mesh.apply(STRICT)
+            assert mesh.curl("shop/client", f"{CALL}/status/200")[1] == 503
+            mesh.kubectl("delete", "peerauthentication", "-n", "shop", "default")
+    finally:
+        mesh.kubectl("delete", "destinationrule", "-n", "shop", "plaintext")
+
+
+def test_what_is_not_supported_is_said_on_the_object(mesh: MeshSandbox) -> None:
+    mesh.apply("""
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: remote, namespace: shop}
+spec:
+  selector: {matchLabels: {app: nobody}}
+  jwtRules: [{issuer: "https://issuer.example.com", jwksUri: "https://issuer.example.com/keys"}]
+""")
+    try:
+        field = "--field-selector=reason=NotSupported"
+        until(lambda: "jwksUri cannot be fetched here" in mesh.kubectl("get", "events", "-n", "shop", field))
+        problems = (mesh.sandbox.status().mesh or {})["problems"]
+        assert "Give the keys in jwks" in problems["RequestAuthentication shop/remote"]
+    finally:
+        mesh.kubectl("delete", "requestauthentication", "-n", "shop", "remote")
+    until(lambda: "problems" not in (mesh.sandbox.status().mesh or {}))
 
 
 def test_nothing_is_left_after_stop_or_kill(tmp_path_factory: pytest.TempPathFactory, mesh: MeshSandbox) -> None:

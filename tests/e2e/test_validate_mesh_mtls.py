@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from validate_labs import labrunner
 
 from labrunner.lab.content import bundled_root, find_lab
@@ -64,3 +65,52 @@ def test_the_commands_that_only_show_something_run(tmp_path: Path) -> None:
     assert shown > 10
     done = labrunner("validate", "--yes", str(tmp_path / "labs" / LAB), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+TO_OPERATIONS = """\
+      to:
+        - operation:
+            methods: [GET, POST]
+            paths: [/anything/payments/*]
+"""
+FROM_ORDER = """\
+    - from:
+        - source:
+            principals: [cluster.local/ns/tenant-a/sa/order]
+      to:
+"""
+
+
+@needs_its_features
+@pytest.mark.parametrize(
+    ("part", "step", "block", "old", "new", "caught"),
+    [
+        ("encryption", "strict", "strict-a", "mode: STRICT", "mode: PERMISSIVE", {"outsider"}),
+        ("authorization", "allow", "allow-order", TO_OPERATIONS, "", {"order-deletes", "order-elsewhere"}),
+        ("authorization", "allow", "allow-order", FROM_ORDER, "    - to:\n", {"notify-reads"}),
+        ("authorization", "tenants", "same-tenant", "[tenant-b]", "[tenant-b, tenant-a]", {"borders"}),
+    ],
+    ids=["plain text let in", "every operation", "every caller", "the neighbours too"],
+)
+def test_a_weakened_solution_is_caught_by_traffic(
+    tmp_path: Path, part: str, step: str, block: str, old: str, new: str, caught: set[str]
+) -> None:
+    """What the solution applies still is accepted by the cluster, but lets more through: requests show it."""
+    for folder in ("labs", "assets"):
+        shutil.copytree(bundled_root() / folder / LAB, tmp_path / folder / LAB)
+    shutil.copytree(bundled_root() / "checks", tmp_path / "checks")
+    file = tmp_path / "labs" / LAB / "parts" / f"{part}.yaml"
+    content = yaml.safe_load(file.read_text())
+    weakened = next(one for one in content["steps"] if one["id"] == step)
+    del weakened["mistakes"]
+    weakened.pop("targetedHints", None)
+    run = weakened["blocks"][block]["run"]
+    assert run.count(old) == 1
+    weakened["blocks"][block]["run"] = run.replace(old, new)
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    done = labrunner("validate", str(file.parents[1]), "--step", step, "--yes", "--json", "-", timeout=200)
+    assert done.returncode == 1, done.stdout + done.stderr
+    [proven] = json.loads(done.stdout)["labs"][0]["steps"]
+    after = next(proof for proof in proven["proofs"] if proof["proof"] == "passes-after")
+    assert after["status"] == "failed"
+    assert all(f"'{check}'" in after["message"] for check in caught), after["message"]

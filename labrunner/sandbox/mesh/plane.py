@@ -23,6 +23,7 @@ from labrunner.sandbox.mesh.delivery import Delivery, Refusal
 from labrunner.sandbox.mesh.envoy import Envoy
 from labrunner.sandbox.mesh.identities import Identities
 from labrunner.sandbox.mesh.model import Endpoint, Workload, World
+from labrunner.sandbox.mesh.notices import COMPONENT, Notices
 from labrunner.sandbox.mesh.relay import Relay
 from labrunner.sandbox.mesh.render import Rendered, Surroundings, render
 from labrunner.sandbox.mesh.traffic.cluster import ROOT_SECRET
@@ -36,7 +37,6 @@ from labrunner.sandbox.workload.network import Attempt, Detour, Network, Peer
 
 log = logging.getLogger(__name__)
 
-COMPONENT = "istiod"
 CURL_HOME = "client"
 """Folder, beside Envoy's, of what programs outside the cluster need to reach it."""
 DEBOUNCE_SECONDS = 0.008
@@ -66,7 +66,13 @@ class MeshPlane:
     _active: set[str] = field(default_factory=set)
     _refused: dict[str, str] = field(default_factory=dict)
     """EnvoyFilters Envoy does not take, and in which version."""
+    _words: dict[str, str] = field(default_factory=dict)
+    """What Envoy says of them."""
     _proven: dict[str, str] = field(default_factory=dict)
+    restarts: int = 0
+    """How often Envoy ended by itself; `last_end`: how the last time."""
+    last_end: str = ""
+    notices: Notices = field(init=False)
     _wanted: int = 1
     """Counts what has changed; `_reached`: how much of that is in force, or cannot be."""
     _reached: int = 0
@@ -86,6 +92,7 @@ class MeshPlane:
         self.delivery = Delivery(self.envoy, DiscoveryServer())
         self.wire = Wire(self._leave)
         self.relay = Relay(self._enter)
+        self.notices = Notices(self.api)
 
     # life
 
@@ -226,11 +233,15 @@ class MeshPlane:
                 left = {*self._refused, *suspects[suspects.index(name) + 1 :]}
                 rendered, refusals = await self._try(seen, left)
                 if refusals:
-                    self._refuse(name, versions[name], refusals)
+                    self._refused[name] = versions[name]
+                    self._words[name] = "; ".join(refusal.detail for refusal in refusals)
+                    log.warning("EnvoyFilter %s is refused by Envoy: %s", name, self._words[name])
                     rendered, refusals = await self._try(seen, {*left, name})
         if not refusals:
             self._proven = {name: versions[name] for name in rendered.patched}
         self.refusals = refusals
+        self._words = {name: words for name, words in self._words.items() if name in self._refused}
+        self.notices.refresh(seen, rendered.problems, self._words)
         for refusal in refusals:
             log.warning("Envoy refused %s %s: %s", refusal.what, ", ".join(refusal.resources), refusal.detail)
         return rendered
@@ -238,16 +249,6 @@ class MeshPlane:
     async def _try(self, seen: World, without: set[str]) -> tuple[Rendered, list[Refusal]]:
         rendered = render(seen, self._surroundings(seen), self._active, without)
         return rendered, await self.delivery.push(rendered)
-
-    def _refuse(self, name: str, version: str, refusals: list[Refusal]) -> None:
-        self._refused[name] = version
-        detail = "; ".join(refusal.detail for refusal in refusals)
-        log.warning("EnvoyFilter %s is refused by Envoy: %s", name, detail)
-        namespace, _, own = name.partition("/")
-        config = self.api.get("networking.istio.io/EnvoyFilter", own, namespace)
-        if config is not None:
-            say = f"Envoy refuses this configuration; it has no effect: {detail}"
-            self.api.record_event(config, "Warning", "ConfigRejected", say[:1000], component=COMPONENT)
 
     def _surroundings(self, seen: World) -> Surroundings:
         hole = self._black_hole[0].getsockname()[:2] if self._black_hole else ("127.0.0.1", 1)
@@ -270,12 +271,25 @@ class MeshPlane:
             return
         self._running = False
         self.delivery.forget()
+        self.restarts, self.last_end = self.restarts + 1, _reason(status)
         log.error("Envoy ended with status %d; it is started again", status)
         root = self.api.get("Namespace", self.settings.system_namespace)
         if root is not None:
-            say = f"Envoy ended unexpectedly ({_reason(status)}) and was started again; connections were cut."
+            say = f"Envoy ended unexpectedly ({self.last_end}) and was started again; connections were cut."
             self.api.record_event(root, "Warning", "ProxyRestarted", say, component=COMPONENT)
         self.touch()
+
+    def health(self) -> dict[str, Any]:
+        """For `sandbox status`: whether Envoy runs, what happened to it, and what has no effect."""
+        state = "missing" if self.problem else "running" if self._running else "not needed"
+        found: dict[str, Any] = {"envoy": state, "restarts": self.restarts}
+        if self.problem:
+            found["problem"] = self.problem
+        if self.last_end:
+            found["lastEnd"] = self.last_end
+        problems = dict(self.notices.standing)
+        problems |= {f"Envoy ({refusal.what})": refusal.detail for refusal in self.refusals}
+        return found | ({"problems": problems} if problems else {})
 
     # programs in pods
 
