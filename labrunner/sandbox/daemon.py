@@ -149,7 +149,9 @@ def _mesh(cluster: Cluster, layout: Layout, settings: MeshSettings) -> MeshPlane
         return None
     from labrunner.sandbox.mesh.observe.attach import attach
     from labrunner.sandbox.mesh.plane import install
+    from labrunner.sandbox.mesh.validation.webhook import validate
 
+    cluster.server.registry.admission.append(validate)
     plane = install(cluster.api, cluster.runtime.network, layout.mesh, settings)
     attach(cluster.server, plane, cluster.runtime, settings.version)
     return plane

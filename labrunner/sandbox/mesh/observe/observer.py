@@ -105,8 +105,8 @@ class Observer:
         with contextlib.suppress(FileNotFoundError):
             self._offset = self._view.access_log.stat().st_size
 
-    def refresh(self) -> int:
-        """Take in new lines; returns how many."""
+    def refresh(self, at_most: int = -1) -> int:
+        """Take in new lines, `at_most` so many bytes of them; returns how many lines."""
         log = self._draining or self._view.access_log
         try:
             size = log.stat().st_size
@@ -116,7 +116,7 @@ class Observer:
                 return 0
             with log.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(at_most)
         except FileNotFoundError:
             return 0
         self._offset += len(data)
