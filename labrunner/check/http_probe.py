@@ -123,9 +123,14 @@ def perform(request: Request, cwd: Path, environment: Mapping[str, str], times: 
     answers: list[Answer] = []
     while len(answers) < times:
         answers += _perform(request, cwd, environment, min(times - len(answers), _AT_ONCE))
+    must_have_curl(request, answers)
+    return answers
+
+
+def must_have_curl(request: Request, answers: Sequence[Answer]) -> None:
+    """Raises EnvironmentFault when the caller turned out to have no curl."""
     if any(_NO_CURL.search(a.error or a.body) and a.exit in (126, 127) for a in answers):
         raise EnvironmentFault(f"{request.source} has no curl.", hint="Name a Pod, or a container, that has it.")
-    return answers
 
 
 def _perform(request: Request, cwd: Path, environment: Mapping[str, str], times: int) -> list[Answer]:
@@ -133,24 +138,42 @@ def _perform(request: Request, cwd: Path, environment: Mapping[str, str], times:
     first = str(uuid.uuid4())
     ids = [first] if times == 1 else [f"{first[:24]}{number:012d}" for number in range(times)]
     script = _reported(request.command(first)) if times == 1 else request.looped(first[:24], times)
-    command = script
-    if request.source != HOST:
-        where = ["--namespace", request.namespace] if request.namespace else []
-        inside = ["--container", request.container] if request.container else []
-        command = shlex.join(["kubectl", "exec", request.source, *where, *inside, "--", "sh", "-c", script])
     started = time.time()
-    result = run_probe(command, cwd, environment, (request.timeout + 1) * times + 10, keep=_KEPT)
-    chunks = re.split(rf"{_EXIT}(\d+)\n?", result.stdout)
-    answers = [
-        _answer(each, request.own_id or each, started, chunks[n * 2], int(chunks[n * 2 + 1]))
-        for n, each in enumerate(ids)
-        if n * 2 + 1 < len(chunks)
-    ]
+    result = run_probe(_from_caller(request, script), cwd, environment, (request.timeout + 1) * times + 10, keep=_KEPT)
+    answers = answers_in(result.stdout, [request] * times, ids, started)
     if len(answers) < times:
         said = "the answers are too long" if result.truncated else (result.stderr or result.stdout).strip()[-300:]
-        caller = "the lab's machine" if request.source == HOST else request.source
-        raise EnvironmentFault(f"{caller} cannot send the request: {said or 'it did not end in time'}.")
+        raise cannot_send(request, said)
     return answers
+
+
+def series(requests: Sequence[Request], marks: Sequence[str]) -> str:
+    """The shell command that sends requests of one caller, one after another, for `answers_in` to read."""
+    lines = [_reported(request.command(mark)) for request, mark in zip(requests, marks, strict=True)]
+    return _from_caller(requests[0], "\n".join(lines))
+
+
+def answers_in(output: str, requests: Sequence[Request], marks: Sequence[str], started: float) -> list[Answer]:
+    """The answers that have come whole, in order."""
+    chunks = re.split(rf"{_EXIT}(\d+)\n?", output)
+    return [
+        _answer(mark, request.own_id or mark, started, chunks[n * 2], int(chunks[n * 2 + 1]))
+        for n, (request, mark) in enumerate(zip(requests, marks, strict=True))
+        if n * 2 + 1 < len(chunks)
+    ]
+
+
+def cannot_send(request: Request, said: str) -> EnvironmentFault:
+    caller = "the lab's machine" if request.source == HOST else request.source
+    return EnvironmentFault(f"{caller} cannot send the request: {said or 'it did not end in time'}.")
+
+
+def _from_caller(request: Request, script: str) -> str:
+    if request.source == HOST:
+        return script
+    where = ["--namespace", request.namespace] if request.namespace else []
+    inside = ["--container", request.container] if request.container else []
+    return shlex.join(["kubectl", "exec", request.source, *where, *inside, "--", "sh", "-c", script])
 
 
 def _answer(mark: str, request_id: str, started: float, text: str, code: int) -> Answer:

@@ -61,13 +61,18 @@ def way_of(request: Request, answer: Answer, cwd: Path, environment: Mapping[str
 
     Raises EnvironmentFault where no mesh answers.
     """
+    found: dict[str, Any] = ask_mesh("way", cwd, environment, **way_query(request, answer))
+    return found
+
+
+def way_query(request: Request, answer: Answer) -> dict[str, str]:
+    """What `way` is asked with."""
     sent = {"accept": "*/*", **{name.lower(): value for name, value in request.headers.items()}}
     sent |= {"x-request-id": answer.request_id, TRACE_HEADER: answer.mark}
-    found: dict[str, Any] = ask_mesh(
-        "way", cwd, environment, request_id=answer.request_id, trace=answer.mark, since=f"{answer.started:.3f}",
-        caller=request.caller(), url=request.url, headers=json.dumps(sent),
-    )  # fmt: skip
-    return found
+    return {
+        "request_id": answer.request_id, "trace": answer.mark, "since": f"{answer.started:.3f}",
+        "caller": request.caller(), "url": request.url, "headers": json.dumps(sent),
+    }  # fmt: skip
 
 
 def decisive(hops: list[dict[str, Any]]) -> dict[str, Any] | None:

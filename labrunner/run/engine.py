@@ -33,7 +33,10 @@ from labrunner.run.telling import Teller
 from labrunner.target.base import Revivable, Target
 
 if TYPE_CHECKING:
+    from labrunner.check.http_probe import Request
     from labrunner.run.going_back import BackPlan, WayBack
+    from labrunner.run.mesh.source import MeshSource
+    from labrunner.run.mesh.target_mesh import TargetMesh
 
 
 class SetupFailed(EnvironmentFault):
@@ -101,6 +104,7 @@ class Engine:
         )
         self._way_back: WayBack | None = None
         self._live = LiveChecks(self, self._causes)
+        self._mesh: TargetMesh | None = None
         self.notes: list[str] = []
         """What was skipped when the journal was read."""
 
@@ -269,6 +273,8 @@ class Engine:
         self._closing.set()
         self.stop_waiting()
         self._live.close()
+        if self._mesh is not None:
+            self._mesh.close()
         if self._shell is not None:
             self._shell.close()
         with contextlib.suppress(EnvironmentFault):
@@ -441,7 +447,32 @@ class Engine:
         if self.session.record(step.id).state is not StepState.PASSED:
             self._judge.change(step, StepState.SKIPPED)
 
+    # -- the mesh (see `run.mesh`)
+
+    @property
+    def mesh(self) -> MeshSource:
+        from labrunner.run.mesh.target_mesh import TargetMesh
+
+        with self._closing_once:
+            if self._mesh is None:
+                self._mesh = TargetMesh(self.target, self._place)
+                if self._closed:
+                    self._mesh.close()
+            return self._mesh
+
+    def requests_of(self, step: Step, check: Check) -> Sequence[Request]:
+        from labrunner.run.mesh.check_requests import TRACEABLE, requests_of
+
+        if check.kind not in TRACEABLE:
+            return ()
+        result = self.session.record(step.id).results.get(check.id)
+        return requests_of(check.kind, self.check_params(check), result)
+
     # -- inside
+
+    def _place(self) -> tuple[Path, Mapping[str, str]]:
+        shell = self.shell
+        return shell.cwd, dict(shell.environment)
 
     def _context(self) -> CheckContext:
         """What checks look at. Raises `EnvironmentFault` while the lab is not open."""

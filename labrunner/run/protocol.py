@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from labrunner.check.http_probe import Request
 from labrunner.check.result import CheckResult
-from labrunner.lab.model import Block, Lab, Step
+from labrunner.lab.model import Block, Check, Lab, Step
 from labrunner.run.events import BlockFinished, Event
 from labrunner.run.going_back import BackPlan
+from labrunner.run.mesh.source import MeshSource
 from labrunner.run.session import Session
 
 Listener = Callable[[Event], None]
@@ -149,6 +151,15 @@ class EngineProtocol(Protocol):
 
     def solve(self, step: Step) -> list[BlockFinished]:
         """Run the step's solution."""
+        ...
+
+    @property
+    def mesh(self) -> MeshSource | None:
+        """What there is to see of the mesh and to ask of it; None where this engine may not ask."""
+        ...
+
+    def requests_of(self, step: Step, check: Check) -> Sequence[Request]:
+        """The requests that a check sends (of `connectivity` those that went wrong); empty for other kinds."""
         ...
 
     def skip(self, step: Step) -> None: ...

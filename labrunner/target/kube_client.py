@@ -94,6 +94,10 @@ class KubeApiClient:
         """`v1.36.2`. Raises EnvironmentFault."""
         return str(self._get("/version").get("gitVersion", ""))
 
+    def raw(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """The JSON at a path of the API server, as `kubectl get --raw` has it; None where there is nothing."""
+        return self._get(f"{path}?{urlencode(query)}" if query else path, missing_ok=True)
+
     def serves_group(self, group: str) -> bool:
         """Whether an API group (`networking.istio.io`) is served at all."""
         return self._get(f"/apis/{quote(group)}", missing_ok=True) is not None

@@ -18,12 +18,18 @@ CONTEXTS = {
     "block": "On a block",
     "quiz": "On a question",
     "shell": "In the shell",
+    "mesh": "The mesh",
+    "map": "On the map",
+    "matrix": "The matrix",
+    "trace": "A trace",
+    "ask": "Asking",
+    "node": "A workload",
     "summary": "The summary",
     "tour": "The tour",
 }
 """Prefix of an action's id -> what the help calls the place; others are named by their prefix. In the help's order."""
 
-ALSO_ACTIVE = {"lab": ("app", "block", "quiz"), "catalogue": ("app",)}
+ALSO_ACTIVE = {"lab": ("app", "block", "quiz"), "catalogue": ("app",), "mesh": ("app", "map")}
 """Where keys of several prefixes are heard at once, so that one key cannot mean two things."""
 
 TYPING = ("shell", "edit")

@@ -271,7 +271,7 @@ class LabrunnerApp(App[int], inherit_bindings=False):
 
         if isinstance(self.screen, HelpScreen):
             return
-        here = "lab" if self.screen is self.lab_screen else "catalogue"
+        here = getattr(self.screen, "help_place", "lab" if self.screen is self.lab_screen else "catalogue")
         file = str(self.settings.file or paths.config_dir() / "config.yaml")
         home = os.path.expanduser("~")
         shown = f"~{file[len(home) :]}" if file.startswith(f"{home}{os.sep}") else file

@@ -93,6 +93,10 @@ def _symbols(symbols: Symbols) -> Iterator[Entry]:
         (symbols.todo, "$muted", "still to do"),
         (symbols.play, "$accent", "a command that can be run"),
         (symbols.hint, "$warning", "a hint or a solution"),
+        (symbols.mtls, "$foreground", "in the mesh: over mutual TLS"),
+        (symbols.plaintext, "$foreground", "in the mesh: in plaintext"),
+        ("?", "$primary", "in the mesh: the rules changed since the last request; what is before it is a forecast"),
+        (symbols.policy, "$foreground", "in the mesh: authorization policies that apply"),
     ):
         yield Entry(text, mark=mark, style=style)
 

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from labrunner.check.http_probe import Request
 from labrunner.errors import EnvironmentFault
-from labrunner.lab.model import Block, Lab, Step
+from labrunner.lab.model import Block, Check, Lab, Step
 from labrunner.run.events import BlockFinished, BlockStarted, Event
 from labrunner.run.going_back import BackPlan
 from labrunner.run.journal import Reader
@@ -129,6 +130,10 @@ class LookingOn:
         raise _only_looking()
 
     can_undo = False
+    mesh = None
+
+    def requests_of(self, step: Step, check: Check) -> Sequence[Request]:
+        return ()
 
     def note(self, step: Step, text: str) -> None: ...
 

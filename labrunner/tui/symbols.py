@@ -32,7 +32,30 @@ class Symbols:
     ellipsis: str = "…"
     chosen: str = "◉"
     open: str = "○"
+    mtls: str = "◆"
+    plaintext: str = "◇"
+    gateway: str = "◈"
+    outside: str = "◌"
+    head: str = "▶"
+    deciding: str = "▌"
+    policy: str = "§"
     ascii: bool = False
+
+    def verdict(self, state: str) -> str:
+        """Of a request: whether it was let in. A `?` behind it is a forecast: the rules changed since it was sent."""
+        return {
+            "allowed": self.passed,
+            "denied": self.failed,
+            "answered": self.regressed,
+            "failed": self.error,
+            "fault": self.separator,
+            "expect-allowed": f"{self.passed}?",
+            "expect-denied": f"{self.failed}?",
+        }.get(state, "?")
+
+    def lock(self, mtls: bool | None) -> str:
+        """Whether it went over mutual TLS; a space where nobody knows."""
+        return " " if mtls is None else self.mtls if mtls else self.plaintext
 
     def state(self, state: str) -> str:
         """The symbol of a step's, block's or check's state."""
@@ -54,7 +77,8 @@ UNICODE = Symbols()
 ASCII = Symbols(
     passed="v", failed="x", regressed="!", current=">", todo=".", skipped="-", running="~", error="!", play=">",
     stop="#", hint="*", dot="o", ring=".", arrow="->", bar="|", full="=", empty="-", separator="-", ellipsis="...",
-    chosen="(x)", open="( )", ascii=True,
+    chosen="(x)", open="( )", mtls="#", plaintext="o", gateway="G", outside="@", head=">", deciding="|", policy="P",
+    ascii=True,
 )  # fmt: skip
 
 

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from labrunner.check.http_probe import Request
 from labrunner.check.result import CheckResult, CheckStatus, Finding
 from labrunner.errors import EnvironmentFault, LabrunnerError
 from labrunner.lab.model import Block, Check, Expect, Lab, Part, Requires, Step, TargetedHint
 from labrunner.run import events as ev
 from labrunner.run.going_back import BackPlan
+from labrunner.run.mesh.source import MeshSource
 from labrunner.run.protocol import Attempt, Hint, Listener
 from labrunner.tui.library import Entry, Opening, Options
 
@@ -197,6 +199,9 @@ class ScriptedEngine:
         """While cleared, checks do not finish."""
         self.waits.set()
         self.values: dict[str, str] = {}
+        self.mesh: MeshSource | None = None
+        self.requests: dict[str, Sequence[Request]] = {}
+        """Check id -> what it sends."""
         self.sinks: list[Callable[[bytes], None]] = []
         self._listeners: list[Listener] = []
         self._history = list(history)
@@ -364,6 +369,10 @@ class ScriptedEngine:
     def solution_diff(self, step: Step) -> dict[str, str]:
         self._called("solution_diff", step.id)
         return self.diffs
+
+    def requests_of(self, step: Step, check: Check) -> Sequence[Request]:
+        self._called("requests_of", step.id, check.id)
+        return self.requests.get(check.id, ())
 
     def solve(self, step: Step) -> list[ev.BlockFinished]:
         self._called("solve", step.id)

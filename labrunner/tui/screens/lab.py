@@ -23,13 +23,14 @@ from labrunner.run.protocol import EngineProtocol
 from labrunner.tui import format as fmt
 from labrunner.tui.inbox import Inbox
 from labrunner.tui.library import Opening, Options
-from labrunner.tui.screens.lab_actions import LabActions
+from labrunner.tui.screens.lab_mesh import LabMesh
 from labrunner.tui.session_view import SessionView, StepView
 from labrunner.tui.terminal.widget import ShellTerminal
 from labrunner.tui.widgets.checks_pane import ChecksPane
 from labrunner.tui.widgets.header_bar import HeaderBar
 from labrunner.tui.widgets.instructions_pane import InstructionsPane
 from labrunner.tui.widgets.key_bar import KeyBar
+from labrunner.tui.widgets.mesh_pane import MeshPane
 from labrunner.tui.widgets.pane_tabs import PANES, PaneTabs
 from labrunner.tui.widgets.steps_pane import StepsPane
 
@@ -42,7 +43,7 @@ CLOCK_EVERY = 15.0
 _SOURCES = {"steps": "#steps", "lab": "#instructions", "checks": "#checks", "shell": "#shell"}
 
 
-class LabScreen(LabActions):
+class LabScreen(LabMesh):
     """One learner in one lab. `phase`: opening, starting, ready, failed, closed."""
 
     CSS_PATH = "lab.tcss"
@@ -79,6 +80,8 @@ class LabScreen(LabActions):
             id="lab.interrupt",
             tooltip="Ctrl-C to the command that runs; or no more waiting for a check",
         ),
+        Binding("m", "mesh", "Mesh", id="lab.mesh", tooltip="Who talks to whom: the map of the mesh"),
+        Binding("t", "trace", "Trace", id="lab.trace", tooltip="Where a failing check's request ends, hop by hop"),
         Binding("z", "zoom", "Zoom", id="lab.zoom", tooltip="The focused pane alone, and back"),
         Binding("1", "pane('steps')", "Steps", id="lab.pane-steps", tooltip="Go to the steps", show=False),
         Binding("2", "pane('lab')", "Text", id="lab.pane-lab", tooltip="Go to the instructions", show=False),
@@ -129,8 +132,9 @@ class LabScreen(LabActions):
             with Vertical(id="middle"):
                 yield InstructionsPane(symbols, self._filled_in)
                 yield ChecksPane(symbols, self._filled_in, self._key)
-            with Horizontal(id="steps-box"):
+            with Vertical(id="steps-box"):
                 yield StepsPane(symbols)
+                yield MeshPane(symbols)
             with Horizontal(id="shell-box", classes="pane"):
                 yield ShellTerminal(self._to_shell, id="shell")
         yield self.too_small()
@@ -201,6 +205,7 @@ class LabScreen(LabActions):
     async def _ready(self) -> None:
         self.phase = "ready"
         self._started_at = time.monotonic()
+        self.begin_mesh()
         if self.engine is not None:
             self.engine.resize(self.shell.emulator.rows, self.shell.emulator.columns)
             secret = {variable.name for variable in self.lab.variables if variable.secret}
@@ -213,6 +218,7 @@ class LabScreen(LabActions):
 
     def _let_go(self) -> EngineProtocol | None:
         """Hear no more of the engine."""
+        self.end_mesh()
         engine, self.engine = self.engine, None
         for unsubscribe in self._unsubscribe:
             unsubscribe()

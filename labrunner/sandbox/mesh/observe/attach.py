@@ -129,6 +129,7 @@ def attach(server: ApiServer, plane: MeshPlane, runtime: WorkloadRuntime, versio
         while True:
             try:
                 behind = observer.refresh(_AT_ONCE) >= _MANY
+                observer.graph.look()
                 await observer.keep_small()
             except OSError as error:
                 behind = False

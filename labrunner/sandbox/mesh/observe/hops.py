@@ -276,3 +276,20 @@ def _asks_for_headers(policies: Iterable[Mapping[str, Any]]) -> bool:
     return any(key.startswith(("request.headers", "request.auth")) for key in keys) or any(
         "equestPrincipals" in str(policy.get("spec")) for policy in policies
     )
+
+
+def expected(record: Record, world: World, directory: Directory, addresses: AddressPlan | None) -> bool | None:
+    """Whether the policies of now would let the recorded request in; None where that cannot be told. A forecast:
+    only Envoy decides."""
+    workload = directory.by_key.get(record.proxy)
+    if workload is None or not record.local:
+        return None
+    port = record.local.rpartition(":")[2]
+    modes = peer_modes(world, workload)
+    if port.isdigit() and modes.of(int(port)) == "STRICT" and not record.peer:
+        return False
+    policies = policies_for(world, workload)
+    if _asks_for_headers(policies) or requests_for(world, workload) or record.downstream_failure:
+        return None
+    found = explain(policies, _facts(record, {}, addresses), trust_domain=world.mesh.trust_domain, addresses=addresses)
+    return found.verdict.allowed

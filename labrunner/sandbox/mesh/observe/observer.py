@@ -1,6 +1,7 @@
 """Watches the access log of a running mesh and answers questions about it: the daemon's `/labrunner/mesh/` paths.
 
-`GET status`, `config_dump?proxy=`, `stats?proxy=`, `log?proxy=`, `way?request_id=`, `samples`, `api/...` (Jaeger).
+`GET status`, `config_dump?proxy=`, `stats?proxy=`, `log?proxy=`, `way?request_id=`, `samples`, `graph`, `node?id=`,
+`api/...` (Jaeger).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from labrunner.sandbox.mesh.model import Workload, World
 from labrunner.sandbox.mesh.observe import admin_pages
 from labrunner.sandbox.mesh.observe.config_dump import config_dump
 from labrunner.sandbox.mesh.observe.correlate import Connections, Sought, lacks_beginning, records_of
+from labrunner.sandbox.mesh.observe.graph import Graph
 from labrunner.sandbox.mesh.observe.hops import hops
 from labrunner.sandbox.mesh.observe.hosts import mark
 from labrunner.sandbox.mesh.observe.journey import Journey, Target, callers, journey
@@ -25,6 +27,7 @@ from labrunner.sandbox.mesh.observe.log_filter import is_logged
 from labrunner.sandbox.mesh.observe.metrics import Metrics
 from labrunner.sandbox.mesh.observe.peers import Directory
 from labrunner.sandbox.mesh.observe.record import Record, parse
+from labrunner.sandbox.mesh.observe.resources import resources
 from labrunner.sandbox.mesh.observe.rotation import rotate
 from labrunner.sandbox.mesh.observe.spans import Spans, jaeger
 from labrunner.sandbox.mesh.render import Resources
@@ -97,6 +100,7 @@ class Observer:
         self.metrics = Metrics()
         self.spans = Spans(self._sampling)
         self.connections = Connections()
+        self.graph = Graph(view)
         self.listeners: list[Callable[[Record], None]] = []
         """Called with every record that belongs in the access log: `kubectl logs -c istio-proxy` has it from here."""
 
@@ -132,6 +136,7 @@ class Observer:
             self.metrics.add(record, self.directory())
         self.spans.add(record)
         self.connections.add(record)
+        self.graph.add(record, self.directory())
         if self.listeners and not record.handshake_failed and is_logged(record, self._view.world(), self.directory()):
             for listener in self.listeners:
                 listener(record)
@@ -174,6 +179,13 @@ class Observer:
             case "samples":
                 found = self.metrics.samples(query.get("proxy", ""))
                 return 200, {"samples": [{"name": n, "labels": labels, "value": v} for n, labels, v in found]}
+            case "graph":
+                return 200, await self.graph.answer(query)
+            case "node":
+                found_node = resources(self._view, query.get("id", ""))
+                if found_node is None:
+                    raise NotFound(f"no workload {query.get('id', '')}")
+                return 200, found_node
             case "api":
                 return jaeger(path, query, self.spans, self.directory())
         raise NotFound(path)

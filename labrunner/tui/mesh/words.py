@@ -1,0 +1,128 @@
+"""What the symbols of the mesh mean, in words."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+
+from labrunner.run.mesh.picture import Edge, Node, Picture
+from labrunner.tui.mesh.drawing import STYLES, facts, rate, title
+from labrunner.tui.symbols import Symbols
+
+COLOURS = {"allowed": "$success", "denied": "$error", "failed": "$warning", "unsure": "$primary", "quiet": "$muted"}
+
+STATES = {
+    "allowed": "let in",
+    "denied": "denied",
+    "answered": "let in; the program answered with an error",
+    "failed": "no proper answer",
+    "unsure": "the rules changed since; nobody asked again",
+    "expect-allowed": "the rules changed since; they would let it in now",
+    "expect-denied": "the rules changed since; they would deny it now",
+    "fault": "could not be sent",
+}
+
+
+def colour(state: str) -> str:
+    return COLOURS[STYLES.get(state, "quiet")]
+
+
+def legend(symbols: Symbols) -> Content:
+    """One line: every symbol of the map."""
+    double, dashed = ("==", "..") if symbols.ascii else ("══", "┄┄")
+    parts = (
+        (f"{double}{symbols.mtls}", "$foreground", "mTLS"),
+        (f"{dashed}{symbols.plaintext}", "$foreground", "plaintext"),
+        (symbols.passed, "$success", "let in"),
+        (symbols.failed, "$error", "denied"),
+        (symbols.regressed, "$warning", "4xx/5xx"),
+        (symbols.error, "$warning", "no answer"),
+        ("?", "$primary", "rules changed"),
+        (symbols.dot, "$foreground", "sidecar"),
+        (symbols.ring, "$foreground", "none"),
+        (symbols.policy, "$foreground", "policies"),
+    )
+    return Content("  ").join(Content.assemble((mark, style), (f" {text}", "$muted")) for mark, style, text in parts)
+
+
+def edge_line(edge: Edge, picture: Picture, symbols: Symbols, width: int) -> Content:
+    """`order ══◆✔▶ payment` in so many columns."""
+    source, target = (_name(picture.node(end), end) for end in edge.key)
+    line = ("==" if edge.mtls else "..") if symbols.ascii else ("══" if edge.mtls else "┄┄")
+    mark = f" {line}{symbols.lock(edge.mtls)}{symbols.verdict(edge.state)}{line[0]}{symbols.head} "
+    room = max(6, width - len(mark))
+    left = min(len(source), max(room // 2, room - len(target)))
+    source, target = _cut(source, left, symbols), _cut(target, room - left, symbols)
+    return Content.assemble(source, (mark, colour(edge.state)), target)
+
+
+def _name(node: Node | None, end: str) -> str:
+    return node.name if node else end
+
+
+def _cut(text: str, room: int, symbols: Symbols) -> str:
+    return text if len(text) <= room else text[: max(1, room - len(symbols.ellipsis))] + symbols.ellipsis
+
+
+def about_edge(edge: Edge, picture: Picture, symbols: Symbols) -> Content:
+    """Everything that is known of an edge."""
+    source, target = (picture.node(end) for end in edge.key)
+    state = edge.state
+    lines = [
+        Content.assemble((f"{_full(source, edge.source)} {symbols.arrow} {_full(target, edge.target)}", "bold")),
+        Content.assemble(
+            (f"{symbols.verdict(state)} ", f"bold {colour(state)}"), (STATES[state], colour(state)),
+        ),
+        Content(f"{symbols.lock(edge.mtls)} {'mutual TLS' if edge.mtls else 'plaintext: no identity, no encryption'}"),
+    ]  # fmt: skip
+    if edge.method:
+        at = time.strftime("%H:%M:%S", time.localtime(edge.at))
+        lines.append(Content.assemble(("last   ", "$muted"), f"{edge.method} {edge.path} {symbols.arrow} {edge.code}"))
+        lines.append(Content.assemble(("       ", ""), (f"{edge.authority} at {at}", "$muted")))
+    elif edge.flags:
+        lines.append(Content.assemble(("last   ", "$muted"), f"connection, {edge.flags}"))
+    lines.append(
+        Content.assemble(
+            ("rate   ", "$muted"), f"{rate(edge.rate)}" if edge.rate else "quiet",
+            ("   errors ", "$muted"), f"{edge.wrong:.0%}" if edge.rate else "-",
+            ("   since start ", "$muted"), f"{edge.total}", (f", {edge.errors} wrong" if edge.errors else ""),
+        )
+    )  # fmt: skip
+    keys = [("t", "trace"), ("s", "send again"), ("a", "ask something else")]
+    lines.append(
+        Content("  ").join(Content.assemble((key, "bold $accent"), (f" {what}", "$muted")) for key, what in keys)
+    )
+    return Content("\n").join(lines)
+
+
+def _full(node: Node | None, end: str) -> str:
+    if node is None or not node.namespace:
+        return node.name if node else end
+    return f"{node.name}.{node.namespace}"
+
+
+def about_node(node: Node, picture: Picture, symbols: Symbols) -> Content:
+    """What the picture knows of a node."""
+    called = [edge for edge in picture.edges if edge.target == node.id]
+    calls = [edge for edge in picture.edges if edge.source == node.id]
+    lines = [
+        Content.assemble((title(node, symbols), "bold"), (f"  {node.namespace}", "$muted")),
+        Content(facts(node, symbols) or "nothing rules who may call it"),
+    ]
+    if node.refused:
+        lines.append(Content.styled(node.refused, "$error"))
+    if node.kind in ("workload", "gateway"):
+        lines.append(
+            Content.assemble(("pods   ", "$muted"), f"{node.ready}/{node.pods} ready, {node.proxies} with a proxy")
+        )
+    for service in node.services:
+        ports = ", ".join(f"{port.number}/{port.kind}" for port in service.ports)
+        lines.append(Content.assemble(("service ", "$muted"), f"{service.host} {ports}"))
+    lines.append(Content.assemble(("called by ", "$muted"), f"{len(called)}", ("   calls ", "$muted"), f"{len(calls)}"))
+    if node.kind in ("workload", "gateway"):
+        keys = [("Enter", "its pods, policies, identity"), ("a", "ask as it")]
+        lines.append(
+            Content("  ").join(Content.assemble((key, "bold $accent"), (f" {what}", "$muted")) for key, what in keys)
+        )
+    return Content("\n").join(lines)
