@@ -38,6 +38,11 @@ def pictures(draw_one: st.DrawFn) -> Picture:
     return Picture(tuple(nodes), edges, known=True)
 
 
+def text_of(canvas: Canvas) -> list[str]:
+    canvas.settle()
+    return ["".join(text for text, _ in canvas.row(y)) for y in range(canvas.height)]
+
+
 def overlap(one: Rect, other: Rect) -> bool:
     return not (
         one.x + one.width <= other.x
@@ -78,8 +83,7 @@ def test_nodes_stand_apart_inside_their_namespace_and_wires_arrive(picture: Pict
         assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(points))
         source = layout.nodes[edge.source]
         assert points[0] == (source.x + source.width, source.y)
-    for row in drawing.rows:
-        assert sum(len(text) for text, _ in row) == layout.width
+    assert all(len(row) == layout.width for row in text_of(drawing.canvas))
 
 
 @given(pictures())
@@ -99,7 +103,7 @@ def test_wires_do_not_run_through_workloads(picture: Picture) -> None:
 def test_ascii_is_ascii_and_the_same_picture(picture: Picture) -> None:
     plain, _ = draw(picture, ASCII, 400)
     drawn, _ = draw(picture, UNICODE, 400)
-    assert all(text.isascii() for row in plain.rows for text, _ in row)
+    assert all(row.isascii() for row in text_of(plain.canvas))
     assert set(plain.layout.wires) == set(drawn.layout.wires)
 
 
@@ -113,16 +117,26 @@ def test_lines_join_where_they_meet() -> None:
     canvas = Canvas(5, 3)
     canvas.line((0, 1), (2, 1), "x")
     canvas.line((2, 0), (2, 2), "x")
-    canvas.line((2, 1), (4, 1), "y", DOUBLE, rank=1)
-    rows = ["".join(text for text, _ in row) for row in canvas.rows()]
-    assert rows == ["  │  ", "──┼══", "  │  "]
+    canvas.line((2, 1), (4, 1), "y", DOUBLE)
+    assert text_of(canvas) == ["  │  ", "──┼══", "  │  "]
     canvas = Canvas(5, 2)
     canvas.path([(0, 0), (2, 0), (2, 1)], "x", LIGHT)
     canvas.line((2, 1), (4, 1), "x", DOUBLE)
-    assert ["".join(text for text, _ in row) for row in canvas.rows()] == ["──┐  ", "  ╘══"]
+    assert text_of(canvas) == ["──┐  ", "  ╘══"]
     canvas = Canvas(4, 1, plain=True)
     canvas.line((0, 0), (3, 0), "x", DASHED)
-    assert canvas.rows() == [[("....", "x")]]
+    assert text_of(canvas) == ["...."]
+    assert canvas.row(0, 1, 3) == [("..", "x")]
+
+
+def test_text_covers_lines_and_is_cut_at_the_edge() -> None:
+    canvas = Canvas(6, 1)
+    canvas.line((0, 0), (5, 0), "x")
+    canvas.text(2, 0, "ab", "y")
+    canvas.text(4, 0, "cdef", "z")
+    canvas.text(-1, 0, "gh", "z")
+    assert text_of(canvas) == ["h─abcd"]
+    assert canvas.row(0) == [("h", "z"), ("─", "x"), ("ab", "y"), ("cd", "z")]
 
 
 def test_long_names_lose_their_middle() -> None:
@@ -134,8 +148,7 @@ def test_the_scale_follows_the_room() -> None:
     nodes = tuple(Node(f"a/{n}", f"{n}-{'x' * 8}", "a", proxies=1, mtls="STRICT") for n in range(4))
     edges = tuple(Edge(f"a/{n}", f"a/{n + 1}", True, "allowed", rate=2.0) for n in range(3))
     picture = Picture(nodes, edges, known=True)
-    texts = {width: "\n".join("".join(t for t, _ in row) for row in draw(picture, UNICODE, width)[0].rows)
-             for width in (200, 100, 40)}  # fmt: skip
+    texts = {width: "\n".join(text_of(draw(picture, UNICODE, width)[0].canvas)) for width in (200, 100, 40)}
     assert "strict" in texts[200] and "2.0/s" in texts[200]
     assert "strict" not in texts[40] and "2.0/s" not in texts[40]
     assert "◆✔" in texts[40]

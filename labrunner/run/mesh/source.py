@@ -54,7 +54,7 @@ class Exchange:
     def mtls(self) -> bool | None:
         """Of the connection that reached the called one; None where no proxy tells."""
         own = [hop for hop in self.hops if not hop.depth]
-        return own[-1].mtls if own else None
+        return own[-1].mtls if own else False if self.way.plain else None
 
 
 class MeshSource(Protocol):

@@ -114,7 +114,7 @@ class TargetMesh:
         if self.untraced:
             return replace(exchange, untraced=self.untraced)
         if self._unseen(exchange.request):
-            return replace(exchange, way=Way(why="neither end has a sidecar"))
+            return replace(exchange, way=Way(why="neither end has a sidecar", plain=True))
         try:
             return replace(exchange, way=way_from(self._raw("way", way_query(exchange.request, answer))))
         except LabrunnerError as error:

@@ -64,6 +64,8 @@ class Way:
     application_in_mesh: bool = True
     why: str = ""
     change: tuple[str, ...] = ()
+    plain: bool = False
+    """No proxy could see it, for neither end has one: it went in plaintext."""
 
     @property
     def deciding(self) -> int:

@@ -13,26 +13,19 @@ class Net:
     pins: list[tuple[int, bool]] = field(default_factory=list)
     labelled: bool = False
     track: int = 0
+    bends: bool = False
+    """Whether it needs an upright piece at all."""
+    top: int = 0
+    bottom: int = 0
+
+    def __post_init__(self) -> None:
+        self.top = self.bottom = self.origin[0]
 
     def add(self, row: int, right: bool, *, labelled: bool) -> None:
         self.pins.append((row, right))
         self.labelled |= labelled
-
-    @property
-    def bends(self) -> bool:
-        """Whether it needs an upright piece at all."""
-        return any(row != self.origin[0] or right == self.origin[1] for row, right in self.pins)
-
-    @property
-    def top(self) -> int:
-        return min(self.origin[0], *(row for row, _ in self.pins))
-
-    @property
-    def bottom(self) -> int:
-        return max(self.origin[0], *(row for row, _ in self.pins))
-
-    def rows(self, right: bool) -> set[int]:
-        return {row for row, side in (self.origin, *self.pins) if side is right}
+        self.bends |= row != self.origin[0] or right == self.origin[1]
+        self.top, self.bottom = min(self.top, row), max(self.bottom, row)
 
 
 @dataclass(slots=True)
@@ -41,31 +34,42 @@ class Channel:
     """By the item that the wire comes from."""
 
     def net(self, origin: str, row: int, right: bool) -> Net:
-        return self.nets.setdefault(origin, Net((row, right)))
+        found = self.nets.get(origin)
+        if found is None:
+            found = self.nets[origin] = Net((row, right))
+        return found
 
     def assign(self) -> None:
         """Choose tracks. Where one net leaves to the left on a row and another to the right, the first must stand
         left of the second, or their pieces would run into each other; circles of that are left as they are."""
         bending = sorted((n for n in self.nets.values() if n.bends), key=lambda n: (n.bottom - n.top, n.top))
-        after: dict[int, set[int]] = {index: set() for index in range(len(bending))}
+        left = {row: i for i, net in enumerate(bending) for row, side in (net.origin, *net.pins) if not side}
+        before: list[set[int]] = [set() for _ in bending]
+        behind: list[set[int]] = [set() for _ in bending]
         for index, net in enumerate(bending):
-            for number, other in enumerate(bending):
-                if index != number and net.rows(False) & other.rows(True):
-                    after[number].add(index)
-        tracks: list[list[tuple[int, int]]] = []
-        done: dict[int, int] = {}
-        waiting = list(range(len(bending)))
+            for row, side in (net.origin, *net.pins):
+                other = left.get(row) if side else None
+                if other is not None and other != index:
+                    before[index].add(other)
+                    behind[other].add(index)
+        waits = [len(each) for each in before]
+        waiting = set(range(len(bending)))
+        tracks: list[list[Net]] = []
         while waiting:
-            free = next((i for i in waiting if not any(p in waiting for p in after[i])), waiting[0])
-            waiting.remove(free)
-            net = bending[free]
-            track = max((done[p] + 1 for p in after[free] if p in done), default=0)
-            while track < len(tracks) and any(net.top <= b + 1 and t - 1 <= net.bottom for t, b in tracks[track]):
+            index = min(waiting, key=lambda each: (waits[each] > 0, each))
+            waiting.discard(index)
+            for later in behind[index]:
+                waits[later] -= 1
+            net = bending[index]
+            track = max((bending[p].track + 1 for p in before[index] if p not in waiting), default=0)
+            while track < len(tracks) and any(
+                net.top <= o.bottom + 1 and o.top - 1 <= net.bottom for o in tracks[track]
+            ):
                 track += 1
             while len(tracks) <= track:
                 tracks.append([])
-            tracks[track].append((net.top, net.bottom))
-            done[free] = net.track = track
+            tracks[track].append(net)
+            net.track = track
 
     def width(self, label: int) -> int:
         tracks = max((net.track + 1 for net in self.nets.values() if net.bends), default=0)

@@ -6,6 +6,7 @@ Styles are names (`allowed`, `denied`, `failed`, `unsure`, `quiet`, `frame`, `ti
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from labrunner.run.mesh.picture import Edge, Node, Picture
@@ -15,21 +16,22 @@ from labrunner.tui.symbols import Symbols
 
 Chosen = str | Key | None
 """A node's id, or an edge's (source, target)."""
-Row = list[tuple[str, str]]
-"""Runs of (text, style)."""
 Plan = tuple[Layout, Scale]
 
 STYLES = {
     "allowed": "allowed", "denied": "denied", "failed": "failed", "answered": "failed", "unsure": "unsure",
     "expect-allowed": "unsure", "expect-denied": "unsure",
 }  # fmt: skip
+_LONG = 20
+"""Characters of a name that are drawn whatever it is."""
+_REVISION = re.compile(r"-asm-\d+-\d+$")
 _RANKS = {"quiet": 0, "allowed": 1, "unsure": 2, "failed": 3, "denied": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
     layout: Layout
-    rows: list[Row]
+    canvas: Canvas
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,7 +61,7 @@ def draw(
     edges = {edge.key: edge for edge in picture.edges}
     order = sorted(layout.wires, key=lambda key: (key == chosen, _RANKS[_style(edges[key])]))
     for key in order:
-        _wire(canvas, layout, edges[key], symbols, key == chosen)
+        _wire(canvas, layout, edges[key], key == chosen)
     canvas.settle()
     for band in layout.bands:
         canvas.text(band.rect.x + 2, band.rect.y, f" {band.title} ", "title")
@@ -67,7 +69,7 @@ def draw(
         _label(canvas, layout, edges[key], symbols, scale, key == chosen)
     for node in picture.nodes:
         _node(canvas, layout, node, symbols, scale, node.id == chosen)
-    return Drawing(layout, canvas.rows()), plan
+    return Drawing(layout, canvas), plan
 
 
 def laid_out(picture: Picture, symbols: Symbols, width: int) -> Plan:
@@ -79,10 +81,14 @@ def laid_out(picture: Picture, symbols: Symbols, width: int) -> Plan:
     def brief(node: Node) -> int:
         return len(title(node, symbols)) + 2
 
-    for scale in SCALES:
-        plan = place(picture, scale, roomy if scale.rows > 1 else brief), scale
-        if plan[0].width <= width:
-            break
+    tightest = SCALES[-1]
+    plan = place(picture, tightest, brief), tightest
+    if plan[0].width > width:
+        return plan
+    for scale in SCALES[:-1]:
+        roomier = place(picture, scale, roomy if scale.rows > 1 else brief)
+        if roomier.width <= width:
+            return roomier, scale
     return plan
 
 
@@ -91,7 +97,18 @@ def title(node: Node, symbols: Symbols) -> str:
     mark = {"gateway": symbols.gateway, "client": symbols.outside, "external": symbols.outside}.get(
         node.kind, symbols.dot if node.proxies else symbols.ring
     )
-    return f"{mark} {node.name}"
+    return f"{mark} {called(node, symbols)}"
+
+
+def called(node: Node, symbols: Symbols) -> str:
+    """Its name; of a long one only what its namespace, and the revision of a gateway, do not say already."""
+    name = node.name
+    if len(name) <= _LONG:
+        return name
+    name = _REVISION.sub("", name)
+    if len(name) > _LONG and name.startswith(node.namespace) and node.namespace:
+        name = symbols.ellipsis + name.removeprefix(node.namespace).lstrip("-")
+    return name
 
 
 def shortened(name: str, room: int, symbols: Symbols) -> str:
@@ -130,15 +147,14 @@ def _style(edge: Edge) -> str:
     return STYLES.get(edge.state, "unsure")
 
 
-def _wire(canvas: Canvas, layout: Layout, edge: Edge, symbols: Symbols, chosen: bool) -> None:
+def _wire(canvas: Canvas, layout: Layout, edge: Edge, chosen: bool) -> None:
     wire = layout.wires[edge.key]
     style = _style(edge)
-    rank = 9 if chosen else _RANKS[style]
     name = f"{style} chosen-wire" if chosen else style
     for way in wire.way:
-        canvas.path(way, name, rank=rank)
-    start, (x, y) = wire.last
-    canvas.line(start, (x, y), name, DOUBLE if edge.mtls else DASHED, rank)
+        canvas.path(way, name)
+    start, end = wire.last
+    canvas.line(start, end, name, DOUBLE if edge.mtls else DASHED)
 
 
 def _label(canvas: Canvas, layout: Layout, edge: Edge, symbols: Symbols, scale: Scale, chosen: bool) -> None:
@@ -157,8 +173,10 @@ def _label(canvas: Canvas, layout: Layout, edge: Edge, symbols: Symbols, scale: 
 
 
 def rate(value: float) -> str:
-    """Requests per second, in at most five characters."""
-    return f"{value:.2f}/s"[1:] if value < 0.095 else f"{value:.1f}/s" if value < 9.95 else f"{value:.0f}/s"
+    """Requests per second, or where that is little per minute; in at most six characters."""
+    if value < 0.3:
+        return f"{value * 60:.0f}/min"
+    return f"{value:.1f}/s" if value < 9.95 else f"{value:.0f}/s"
 
 
 def _node(canvas: Canvas, layout: Layout, node: Node, symbols: Symbols, scale: Scale, chosen: bool) -> None:

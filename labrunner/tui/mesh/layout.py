@@ -28,7 +28,7 @@ class Scale:
     widest: int
 
 
-SCALES = (Scale(2, 1, 16, 26), Scale(2, 1, 10, 24), Scale(1, 0, 10, 20), Scale(1, 0, 5, 18))
+SCALES = (Scale(2, 1, 17, 28), Scale(2, 1, 12, 26), Scale(1, 0, 12, 22), Scale(1, 0, 6, 18))
 """From roomy to tight."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from textual.content import Content
 
 from labrunner.run.mesh.picture import Edge, Node, Picture
-from labrunner.tui.mesh.drawing import STYLES, facts, rate, title
+from labrunner.tui.mesh.drawing import STYLES, facts, rate, shortened, title
 from labrunner.tui.symbols import Symbols
 
 COLOURS = {"allowed": "$success", "denied": "$error", "failed": "$warning", "unsure": "$primary", "quiet": "$muted"}
@@ -46,23 +47,38 @@ def legend(symbols: Symbols) -> Content:
     return Content("  ").join(Content.assemble((mark, style), (f" {text}", "$muted")) for mark, style, text in parts)
 
 
-def edge_line(edge: Edge, picture: Picture, symbols: Symbols, width: int) -> Content:
-    """`order ══◆✔▶ payment` in so many columns."""
-    source, target = (_name(picture.node(end), end) for end in edge.key)
-    line = ("==" if edge.mtls else "..") if symbols.ascii else ("══" if edge.mtls else "┄┄")
-    mark = f" {line}{symbols.lock(edge.mtls)}{symbols.verdict(edge.state)}{line[0]}{symbols.head} "
-    room = max(6, width - len(mark))
-    left = min(len(source), max(room // 2, room - len(target)))
-    source, target = _cut(source, left, symbols), _cut(target, room - left, symbols)
-    return Content.assemble(source, (mark, colour(edge.state)), target)
+def edge_lines(edges: Sequence[Edge], picture: Picture, symbols: Symbols, width: int) -> list[Content]:
+    """`order ══◆✔═▶ payment`, one line each, in so many columns, one below the other."""
+    double, dashed = ("==", "..") if symbols.ascii else ("══", "┄┄")
+    marks = []
+    for edge in edges:
+        line = double if edge.mtls else dashed
+        verdict = symbols.verdict(edge.state)
+        marks.append(f" {line}{symbols.lock(edge.mtls)}{verdict}{line[0] * (3 - len(verdict))}{symbols.head} ")
+    sources = [_caller(edge, picture) for edge in edges]
+    targets = [_name(picture.node(edge.target), edge.target) for edge in edges]
+    room = max(6, width - max((len(mark) for mark in marks), default=0))
+    left = max((len(name) for name in sources), default=0)
+    left = min(left, max(room // 2, room - max((len(name) for name in targets), default=0)))
+    return [
+        Content.assemble(
+            shortened(source, left, symbols).ljust(left), (mark, colour(edge.state)),
+            shortened(target, room - left, symbols),
+        )
+        for edge, source, mark, target in zip(edges, sources, marks, targets, strict=True)
+    ]  # fmt: skip
+
+
+def _caller(edge: Edge, picture: Picture) -> str:
+    """With its namespace where it is another than the called one's."""
+    source, target = picture.node(edge.source), picture.node(edge.target)
+    if source is None or target is None or not source.namespace or source.namespace == target.namespace:
+        return _name(source, edge.source)
+    return f"{source.name}.{source.namespace}"
 
 
 def _name(node: Node | None, end: str) -> str:
     return node.name if node else end
-
-
-def _cut(text: str, room: int, symbols: Symbols) -> str:
-    return text if len(text) <= room else text[: max(1, room - len(symbols.ellipsis))] + symbols.ellipsis
 
 
 def about_edge(edge: Edge, picture: Picture, symbols: Symbols) -> Content:

@@ -88,6 +88,7 @@ class MeshScreen(MeshBase):
         if as_list is not self.has_class("-list"):
             before, had_focus = self.chosen, self._shown.has_focus
             self.set_class(as_list, "-list")
+            self._shown.show(self.picture)
             self._shown.choose(before)
             if had_focus:
                 self._shown.focus()
@@ -97,8 +98,7 @@ class MeshScreen(MeshBase):
         text = self.notice()
         notice.update(text)
         notice.display = bool(text)
-        self.map.show(self.picture)
-        self.list.show(self.picture)
+        self._shown.show(self.picture)
         self._about()
 
     def _about(self) -> None:

@@ -112,10 +112,12 @@ class MeshMap(ScrollView, can_focus=True):
         scroll_x, scroll_y = self.scroll_offset
         width = self.scrollable_content_region.width
         row = y + scroll_y
-        if self._drawing is None or row >= len(self._drawing.rows):
+        if self._drawing is None:
             return Strip.blank(width, self.rich_style)
-        segments = [Segment(text, self._style(names)) for text, names in self._drawing.rows[row]]
-        return Strip(segments).crop_extend(scroll_x, scroll_x + width, self.rich_style)
+        runs = self._drawing.canvas.row(row, scroll_x, scroll_x + width)
+        return Strip([Segment(text, self._style(names)) for text, names in runs]).adjust_cell_length(
+            width, self.rich_style
+        )
 
     def _style(self, names: str) -> Style:
         found = self._styles.get(names)

@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from labrunner.run.mesh.picture import Edge, Picture
-from labrunner.tui.mesh.words import edge_line
+from labrunner.tui.mesh.words import edge_lines
 from labrunner.tui.symbols import Symbols
 
 _URGENT = {"denied": 0, "failed": 1, "expect-denied": 2, "unsure": 3, "answered": 4, "expect-allowed": 5, "allowed": 6}
@@ -55,13 +55,14 @@ class MeshPane(Widget):
             node = names.get(edge.target)
             return node.namespace if node and node.namespace else "outside the cluster"
 
+        edges = sorted(picture.edges, key=lambda e: (namespace(e), _URGENT.get(e.state, 9), e.key))
         lines: list[Content] = []
         last = ""
-        for edge in sorted(picture.edges, key=lambda e: (namespace(e), _URGENT.get(e.state, 9), e.key)):
+        for edge, line in zip(edges, edge_lines(edges, picture, self._symbols, width), strict=True):
             if namespace(edge) != last:
                 last = namespace(edge)
                 lines.append(Content.styled(f"to {last}", "$muted"))
-            lines.append(edge_line(edge, picture, self._symbols, width))
+            lines.append(line)
         if len(lines) > height:
             left = len(lines) - height + 1
             lines = [*lines[: height - 1], Content.styled(f"{self._symbols.ellipsis} {left} more", "$muted")]
