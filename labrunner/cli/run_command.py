@@ -49,6 +49,10 @@ def execute(args: argparse.Namespace) -> ExitCode:
     directory = find_lab(args.lab)
     if args.target == "live" and not args.context:
         raise UsageError("a live cluster is used only by name", hint="add --context NAME (kubectl config get-contexts)")
+    if args.context and args.target == "live":
+        from labrunner.target.kubeconfig import require_context
+
+        require_context(args.context)
     if args.context and args.target != "live":
         raise UsageError(
             "--context goes with --target live", hint=f"labrunner run {args.lab} --target live --context …"

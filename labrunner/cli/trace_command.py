@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from labrunner.errors import ExitCode, UsageError
+from labrunner.errors import EnvironmentFault, ExitCode, UsageError
 
 _EXAMPLE = """\
 examples:
@@ -50,7 +50,13 @@ def execute(args: argparse.Namespace) -> ExitCode:
     headers = dict(_header(given) for given in args.header)
     # In a lab's shell, or after `labrunner sandbox env`, the environment says which sandbox is meant.
     within = not args.name and "LABRUNNER_SANDBOX" in os.environ and "KUBECONFIG" in os.environ
-    environment = dict(os.environ) if within else {**os.environ, **Sandbox(args.name or "default").environment()}
+    environment = dict(os.environ)
+    if not within:
+        sandbox = Sandbox(args.name or "default")
+        if not sandbox.runs:
+            hint = f"Start it: labrunner sandbox start --name {sandbox.name}"
+            raise EnvironmentFault(f"sandbox '{sandbox.name}' is not running", hint=hint)
+        environment |= sandbox.environment()
     cwd = Path.cwd()
     require_mesh(cwd, environment)
     request = Request(

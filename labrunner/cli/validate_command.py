@@ -61,6 +61,10 @@ def execute(args: argparse.Namespace) -> ExitCode:
         raise UsageError("--jobs needs a sandbox for each job", hint="leave out --jobs with --target live")
     if args.target == "live" and not args.context:
         raise UsageError("a live cluster is used only by name", hint="add --context NAME (kubectl config get-contexts)")
+    if args.context and args.target == "live":
+        from labrunner.target.kubeconfig import require_context
+
+        require_context(args.context)
     if args.context and args.target != "live":
         raise UsageError("--context goes with --target live", hint="labrunner validate --target live --context …")
     if [args.junit, args.json].count("-") > 1:

@@ -60,7 +60,8 @@ def only_context(config: Mapping[str, Any], context: str, namespace: str = "") -
     if entry is None:
         names = context_names(config)
         near = difflib.get_close_matches(context, names, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There is: {', '.join(names) or 'none'}."
+        none = "It has no contexts at all: does KUBECONFIG name the right file?"
+        hint = f"Did you mean {near[0]}?" if near else f"There is: {', '.join(names)}." if names else none
         raise UsageError(f"There is no context {context} in the kubeconfig.", hint=hint)
     chosen = dict(entry.get("context") or {})
     if namespace:
@@ -75,6 +76,11 @@ def only_context(config: Mapping[str, Any], context: str, namespace: str = "") -
             raise EnvironmentFault(f"The context {context} names the {field} {name!r}, which is not there.", hint=hint)
         parts[section] = [found] if found else []
     return parts
+
+
+def require_context(context: str) -> None:
+    """Raises what `only_context` and `read_kubeconfig` raise for a context that a command line names."""
+    only_context(read_kubeconfig(kubeconfig_paths()), context)
 
 
 def _read(path: Path) -> dict[str, Any]:
