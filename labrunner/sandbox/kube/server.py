@@ -9,6 +9,7 @@ import asyncio
 import logging
 import ssl
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from labrunner.sandbox.kube.field_ownership import FieldOwnership
 
 log = logging.getLogger(__name__)
+
+TLS_BUFFER = 32 * 1024
+"""Bytes each connection reads at a time: two TLS records."""
 
 _PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/.well-known/openid-configuration", "/openid/v1/jwks")
 _RESOURCE_VERBS: dict[tuple[str, bool], str] = {
@@ -120,6 +124,8 @@ class ApiServer:
             shutdown_timeout=0.2,
         )
         await self._runner.setup()
+        # Each TLS connection has one buffer of this size; the usual 256 KiB are 50 MB for 200 watches.
+        SSLProtocol.max_size = TLS_BUFFER
         site = web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=512)
         await site.start()
         bound: int = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
