@@ -156,6 +156,42 @@ def test_server_side_apply_keeps_to_its_fields(api: Any, core: Any, name: str) -
     assert core.read_namespaced_config_map(name, "default").data == {"a": "2"}
 
 
+def test_applying_another_version_is_refused_in_the_servers_words(core: Any, name: str) -> None:
+    manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}}
+    with pytest.raises(ApiException) as refused:
+        core.patch_namespaced_config_map(
+            name, "default", manifest, field_manager="t", _content_type="application/apply-patch+yaml"
+        )
+    assert refused.value.status == 400
+    assert json.loads(refused.value.body)["message"] == (
+        "Incorrect version specified in apply patch. Specified patch version: apps/v1, expected: v1"
+    )
+
+
+def test_an_api_service_of_ones_own_is_kept_and_said_to_be_unavailable(api: Any, name: str) -> None:
+    registration = client.ApiregistrationV1Api(api)
+    group = f"{name}.example.com"
+    spec = {"group": group, "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 15}
+    body = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": f"v1.{group}"},
+        "spec": spec | {"insecureSkipTLSVerify": True, "service": {"name": "none", "namespace": "default"}},
+    }
+    utils.create_from_dict(api, body)
+    with pytest.raises(utils.FailToCreateError) as again:
+        utils.create_from_dict(api, body)
+    assert f'apiservices.apiregistration.k8s.io \\"v1.{group}\\" already exists' in str(again.value)
+    for event in watch.Watch().stream(registration.list_api_service, timeout_seconds=20):
+        conditions = (event["object"].status.conditions or []) if event["object"].status else []
+        if event["object"].metadata.name == f"v1.{group}" and conditions:
+            break
+    assert [(c.type, c.status, c.reason, c.message) for c in conditions] == [
+        ("Available", "False", "ServiceNotFound", 'service/none in "default" is not present')
+    ]
+    registration.delete_api_service(f"v1.{group}")
+
+
 def test_create_from_dict_reports_what_exists_in_the_servers_words(api: Any, name: str) -> None:
     utils.create_from_dict(api, config_map(name, a="1"))
     with pytest.raises(utils.FailToCreateError) as refused:

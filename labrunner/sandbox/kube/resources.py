@@ -171,7 +171,7 @@ def _check_apply(ctx: Context, wanted: Obj) -> None:
         raise bad_request("Object 'Kind' is missing in the apply configuration")
     if given != expected:
         raise bad_request(
-            f"the API version in the data ({given or ''}) does not match the expected API version ({expected})"
+            f"Incorrect version specified in apply patch. Specified patch version: {given or ''}, expected: {expected}"
         )
     meta = wanted.setdefault("metadata", {})
     if not isinstance(meta, dict):
