@@ -12,11 +12,15 @@ import pytest
 from scripted_lab import ScriptedEngine, make_lab, make_library
 from textual.pilot import Pilot
 
+from labrunner import paths
 from labrunner.check.result import Finding
 from labrunner.errors import EnvironmentFault
+from labrunner.run import events as ev
 from labrunner.run.lock import Holder, SessionHeld
 from labrunner.tui.app import LabrunnerApp
+from labrunner.tui.library import Entry
 from labrunner.tui.screens.lab import LabScreen
+from labrunner.tui.settings.loader import load_settings
 from labrunner.tui.symbols import ASCII, UNICODE, Symbols
 
 SIZES = {"narrow": (80, 24), "medium": (120, 36), "wide": (160, 48)}
@@ -145,3 +149,97 @@ def test_sandbox_did_not_start(snap_compare: Compare) -> None:
     fault = EnvironmentFault("port 6443 on 127.0.0.1 is taken", hint="End what uses it: ss -ltnp 'sport = :6443'")
     made.library.engine.errors["start"] = fault  # type: ignore[attr-defined]
     assert snap_compare(made, terminal_size=SIZES["medium"], run_before=keys(phase="failed"))
+
+
+def said(*events: tuple[type[ev.Event], dict[str, object]], then: tuple[str, ...] = ()) -> Before:
+    """Let the engine say something, then press keys."""
+
+    async def before(pilot: Pilot[int]) -> None:
+        await keys()(pilot)
+        engine = pilot.app.library.engine  # type: ignore[attr-defined]
+        for event, fields in events:
+            engine._say(event, **fields)
+        await settle(pilot)
+        for key in then:
+            await pilot.press(key)
+            await settle(pilot)
+
+    return before
+
+
+GONE = "The cluster at https://127.0.0.1:6443 cannot be reached: connection refused. Is the cluster up?"
+TROUBLE = (ev.CheckTroubled, {"step": "ca", "check": "ca-is-ca", "message": GONE})
+CHECKING = (ev.CheckStarted, {"step": "ca", "check": "ca-is-ca"})
+PASSED = (ev.StepStateChanged, {"step": "ca", "state": "passed"})
+REGRESSED = (ev.StepStateChanged, {"step": "ca", "state": "regressed"})
+
+
+@pytest.mark.parametrize("size", ["narrow", "medium"])
+def test_unreachable_while_waiting(snap_compare: Compare, size: str) -> None:
+    before = said(CHECKING, TROUBLE, then=("3",) if size == "narrow" else ())
+    assert snap_compare(app(), terminal_size=SIZES[size], run_before=before)
+
+
+def test_regressed(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["medium"], run_before=said(PASSED, REGRESSED))
+
+
+def test_passed_on_a_small_terminal(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["narrow"], run_before=keys("c", "2"))
+
+
+@pytest.mark.parametrize("theme", ["day", "contrast"])
+def test_failing_in_other_themes(snap_compare: Compare, theme: str) -> None:
+    assert snap_compare(app(theme=theme), terminal_size=SIZES["wide"], run_before=keys("n", "c", "h"))
+
+
+@pytest.mark.parametrize(("pane", "key"), [("steps", "1"), ("shell", "4")])
+def test_one_pane_on_a_small_terminal(snap_compare: Compare, pane: str, key: str) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["narrow"], run_before=keys("r", key))
+
+
+def test_one_question_left(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["narrow"], run_before=keys("n", "n", "1", "c"))
+
+
+def test_help_searched(snap_compare: Compare) -> None:
+    before = keys("question_mark", *"back")
+    assert snap_compare(app(), terminal_size=SIZES["narrow"], run_before=before)
+
+
+def test_edit_a_block(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["medium"], run_before=keys("e"))
+
+
+def test_output_of_a_block(snap_compare: Compare) -> None:
+    assert snap_compare(app(), terminal_size=SIZES["medium"], run_before=keys("r", "o"))
+
+
+def test_done(snap_compare: Compare) -> None:
+    before = keys("c", "n", "x", "x", "c", "n", "x", "u")
+    assert snap_compare(app(theme="day"), terminal_size=SIZES["narrow"], run_before=before)
+
+
+def test_catalogue_of_who_is_new(snap_compare: Compare) -> None:
+    made = app(lab=False)
+    made.library.listed = [Entry("apim-istio", make_lab())]  # type: ignore[attr-defined]
+    assert snap_compare(made, terminal_size=SIZES["narrow"], run_before=keys())
+
+
+def test_catalogue_filtered(snap_compare: Compare) -> None:
+    assert snap_compare(app(lab=False), terminal_size=SIZES["medium"], run_before=keys("v", "v", "v"))
+
+
+def test_no_labs(snap_compare: Compare) -> None:
+    made = app(lab=False)
+    made.library.listed = ()  # type: ignore[attr-defined]
+    assert snap_compare(made, terminal_size=SIZES["narrow"], run_before=keys())
+
+
+def test_a_mistake_in_the_settings(snap_compare: Compare) -> None:
+    file = paths.config_dir() / "config.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("theem: day\nkeymap: {lab.check: h}\n")
+    made = app(lab=False)
+    made.settings = load_settings()
+    assert snap_compare(made, terminal_size=SIZES["medium"], run_before=keys())

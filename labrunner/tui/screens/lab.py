@@ -249,7 +249,7 @@ class LabScreen(LabMesh):
                 and event.step == self.shown
                 and event.role != "typed"
             ):
-                self.instructions.reveal(event.block)
+                self.instructions.reveal(event.block, end=isinstance(event, ev.BlockFinished))
             if isinstance(event, ev.StepReset) and event.step == self.shown:
                 anew = True
             if isinstance(event, ev.SessionEnded) and event.reason == "taken-over" and not self.read_only:

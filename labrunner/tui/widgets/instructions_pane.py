@@ -92,11 +92,18 @@ class InstructionsPane(VerticalScroll):
         for quiz in self.query(QuizCard):
             quiz.show(view.answers.get(quiz.check.id), view.results.get(quiz.check.id))
 
-    def reveal(self, block_id: str) -> None:
-        """Bring a block's card into view."""
+    def reveal(self, block_id: str, *, end: bool = False) -> None:
+        """Bring a block's card into view; `end`: how it went, when the card is higher than the pane."""
         card = next((card for card in self.cards if card.block.id == block_id), None)
         if card is not None:
-            self.call_after_refresh(self.scroll_to_widget, card, animate=False)
+            self.call_after_refresh(self._reveal, card, end)
+
+    def _reveal(self, card: BlockCard, end: bool) -> None:
+        height = self.scrollable_content_region.height
+        if end and card.region.height > height:
+            self.scroll_to(y=card.virtual_region.bottom - height, animate=False)
+        else:
+            self.scroll_to_widget(card, animate=False)
 
     def open_question(self, view: StepView) -> QuizCard | None:
         """The question without an answer, when nothing else is left to do in the step."""

@@ -49,6 +49,7 @@ class QuizCard(Widget):
         right = check.params.get("answer")
         self.several = bool(self.choices) and isinstance(right, list | tuple) and len(right) > 1
         self._answer: str | None = None
+        self._verdict = Static(self._how, classes="verdict")
 
     def compose(self) -> ComposeResult:
         question = str(self.check.params.get("question") or self.check.title or "Your answer?")
@@ -58,7 +59,7 @@ class QuizCard(Widget):
             yield OptionList(*(Option(self._choice(index, set())) for index in range(len(self.choices))))
         else:
             yield Input(placeholder="type your answer and press Enter")
-        yield Static(self._how, classes="verdict")
+        yield self._verdict
 
     @property
     def _how(self) -> Content:
@@ -103,7 +104,7 @@ class QuizCard(Widget):
             verdict = Content.styled(f"{self._symbols.failed} {reason or 'not this one'}", "$error")
         elif answer is not None:
             verdict = Content.styled("answered; check it when you are ready", "$muted")
-        self.query_one(".verdict", Static).update(verdict)
+        self._verdict.update(verdict)
 
     @on(OptionList.OptionSelected)
     def _picked(self, event: OptionList.OptionSelected) -> None:
