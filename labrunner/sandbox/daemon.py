@@ -151,7 +151,7 @@ def _mesh(cluster: Cluster, layout: Layout, settings: MeshSettings) -> MeshPlane
     from labrunner.sandbox.mesh.plane import install
     from labrunner.sandbox.mesh.validation.webhook import validate
 
-    cluster.server.registry.admission.append(validate)
+    cluster.server.registry.judges.append(validate)
     plane = install(cluster.api, cluster.runtime.network, layout.mesh, settings)
     attach(cluster.server, plane, cluster.runtime, settings.version)
     return plane
