@@ -43,7 +43,7 @@ class Node:
 class File(Node):
     """`program` names what runs when it is executed (`labrunner.sandbox.workload.programs`)."""
 
-    __slots__ = ("data", "program")
+    __slots__ = ("_added", "_data", "program")
 
     def __init__(
         self,
@@ -55,12 +55,28 @@ class File(Node):
         program: str = "",
     ) -> None:
         super().__init__(mode, uid, gid, mtime)
-        self.data = data
+        self._data = data
+        self._added = bytearray()
+        """What was appended since the content was last asked for."""
         self.program = program
 
     @property
+    def data(self) -> bytes:
+        if self._added:
+            self._data += bytes(self._added)
+            self._added = bytearray()
+        return self._data
+
+    @data.setter
+    def data(self, data: bytes) -> None:
+        self._data, self._added = data, bytearray()
+
+    def append(self, data: bytes) -> None:
+        self._added += data
+
+    @property
     def size(self) -> int:
-        return len(self.data)
+        return len(self._data) + len(self._added)
 
     def read(self) -> bytes:
         return self.data

@@ -173,8 +173,14 @@ class FileSystem:
 
     def set_data(self, node: File, data: bytes) -> None:
         """Replace a thawed file's content, counted against the quota."""
-        self.usage.grow(len(data) - len(node.data))
+        self.usage.grow(len(data) - node.size)
         node.data = data
+        node.mtime = time.time()
+
+    def append(self, node: File, data: bytes) -> None:
+        """Add to a thawed file's end, counted against the quota; costs what is added, not what is there."""
+        self.usage.grow(len(data))
+        node.append(data)
         node.mtime = time.time()
 
     def add(self, path: str, node: Node, cwd: str = "/", owner: Owner = ROOT) -> None:

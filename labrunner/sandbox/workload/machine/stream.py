@@ -246,8 +246,13 @@ class FileStream(Stream):
         return data
 
     async def write(self, data: bytes) -> None:
+        end = self.node.size
+        at = end if self._append else self._position
+        if at == end:
+            self._fs.append(self.node, data)
+            self._position = at + len(data)
+            return
         old = self.node.data
-        at = len(old) if self._append else self._position
         new = old[:at] + bytes(max(0, at - len(old))) + data + old[at + len(data) :]
         self._fs.set_data(self.node, new)
         self._position = at + len(data)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import functools
 import itertools
 import re
 from collections import deque
+from typing import Any
 
 from labrunner.sandbox.workload.machine.process import Process
 from labrunner.sandbox.workload.programs.files import file_fault, reason
@@ -265,30 +265,38 @@ async def sort(process: Process) -> int:
         return inputs.status
     keys = [_Key(text, options) for text in options.values("k")] or [_Key("1", options)]
 
-    def compare(a: str, b: str) -> int:
-        for key in keys:
-            result = key.compare(a, b)
-            if result:
-                return result
-        if options.flag("u", "s"):
-            return 0
-        result = (a > b) - (a < b)
-        return -result if options.flag("r") and len(keys) == 1 and not options.values("k") else result
-
+    rows: list[tuple[list[object], str]] = []
+    for line in lines:
+        rows.append(([key.value(line) for key in keys], line))
+        await process.breathe()
+    whole = not options.flag("u", "s")
+    backwards = options.flag("r") and not options.values("k")
     if options.flag("c"):
-        for index, (a, b) in enumerate(itertools.pairwise(lines), 2):
-            if compare(a, b) > 0:
-                return await process.fail(f"{options.rest[0] if options.rest else '-'}:{index}: disorder: {b}")
+        for index, pair in enumerate(itertools.pairwise(rows), 2):
+            if _sorted(list(pair), keys, whole=whole, backwards=backwards)[0] is not pair[0]:
+                where = options.rest[0] if options.rest else "-"
+                return await process.fail(f"{where}:{index}: disorder: {pair[1][1]}")
         return 0
-    ordered = sorted(lines, key=functools.cmp_to_key(compare))
+    rows = _sorted(rows, keys, whole=whole, backwards=backwards)
     if options.flag("u"):
-        ordered = [line for index, line in enumerate(ordered) if not index or compare(ordered[index - 1], line)]
+        rows = [row for index, row in enumerate(rows) if not index or rows[index - 1][0] != row[0]]
+    ordered = [line for _, line in rows]
     text = "".join(f"{line}\n" for line in ordered)
     if path := options.value("o"):
         process.fs.write(path, bytes_of(text), process.cwd, process.owner)
     else:
         await process.write(text)
     return 0
+
+
+def _sorted(
+    rows: list[tuple[list[Any], str]], keys: list[_Key], *, whole: bool, backwards: bool
+) -> list[tuple[list[Any], str]]:
+    """By the first key, then the next ones, at last by the whole line: stable sorts in the opposite order."""
+    found = sorted(rows, key=lambda row: row[1], reverse=backwards) if whole else list(rows)
+    for number in reversed(range(len(keys))):
+        found.sort(key=lambda row, number=number: row[0][number], reverse="r" in keys[number].letters)  # type: ignore[misc]
+    return found
 
 
 class _Key:
@@ -314,10 +322,9 @@ class _Key:
         cells = re.findall(r"\s*\S+", line)
         return "".join(cells[self.start - 1 : self.end or None])
 
-    def compare(self, a: str, b: str) -> int:
-        x, y = self._value(self._of(a)), self._value(self._of(b))
-        result = int(x > y) - int(x < y)  # type: ignore[operator]
-        return -result if "r" in self.letters else result
+    def value(self, line: str) -> object:
+        """What is compared of a line."""
+        return self._value(self._of(line))
 
     def _value(self, text: str) -> object:
         if "b" in self.letters or not self.separator:
