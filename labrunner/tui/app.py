@@ -6,10 +6,11 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from textual import events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
+from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.theme import Theme
@@ -27,6 +29,7 @@ from labrunner.lab.model import Lab
 from labrunner.tui import memory
 from labrunner.tui.actions import Action, actions, actions_of, keys_by_default, show_key
 from labrunner.tui.library import Export, Library, Options
+from labrunner.tui.plain_filter import PlainFilter
 from labrunner.tui.settings.model import Settings
 from labrunner.tui.symbols import UNICODE, Symbols
 from labrunner.tui.themes import PREFIX, THEMES
@@ -52,6 +55,8 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         Binding("question_mark", "help", "Help", id="app.help", tooltip="Keys and symbols", show=False),
     ]
 
+    _plain: PlainFilter | None = None
+
     def __init__(
         self,
         library: Library,
@@ -73,6 +78,8 @@ class LabrunnerApp(App[int], inherit_bindings=False):
         super().__init__(driver_class=driver_class)
         self.library = library
         self.symbols = symbols
+        if symbols.ascii:
+            self._plain = PlainFilter(getattr(sys.__stderr__, "encoding", None) or "ascii")  # where Textual draws
         self.frozen = frozen
         self.export = export
         self.settings = settings or Settings()
@@ -91,6 +98,10 @@ class LabrunnerApp(App[int], inherit_bindings=False):
     def themes(self) -> tuple[Theme, ...]:
         """Ours and the user's."""
         return (*THEMES, *self.settings.themes)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = super().get_line_filters()
+        return filters if self._plain is None else [*filters, self._plain]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return THEMES[0].variables

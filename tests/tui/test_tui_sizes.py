@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from scripted_lab import make_lab
+from scripted_lab import ScriptedEngine, make_lab
 from stage import running
 
+from labrunner.check.result import Finding
+from labrunner.tui.plain_filter import PlainFilter
 from labrunner.tui.symbols import ASCII
 from labrunner.tui.terminal.widget import ShellTerminal
+from labrunner.tui.widgets.checks_pane import ChecksPane
 
 
 async def test_wide_shows_steps_text_checks_and_shell_side_by_side() -> None:
@@ -88,4 +91,24 @@ async def test_without_utf8_everything_is_ascii() -> None:
     async with running(lab=make_lab(), size=(120, 36), symbols=ASCII) as stage:
         await stage.press("c")
         await stage.shows("v Step passed")
+        assert stage.text().isascii(), stage.text()
+
+
+async def test_what_textual_draws_by_itself_is_ascii_too() -> None:
+    """Scrollbars, frames, the palette; and what the terminal cannot hold keeps its width."""
+    engine = ScriptedEngine(make_lab())
+    engine.failing["gateway-tls"] = Finding("different", "It hands TLS through. " * 60, "SIMPLE", "→ 日本", "x")
+    async with running(lab=engine.lab, engine=engine, size=(120, 36), symbols=ASCII) as stage:
+        stage.app._plain = PlainFilter("ascii")
+        await stage.press("n", "c")
+        await stage.shows("x Gateway apim terminates TLS")
+        pane = stage.lab.query_one(ChecksPane)
+        assert pane.show_vertical_scrollbar
+        while pane.scroll_offset.y < pane.max_scroll_y:  # every shape of the scrollbar's ends
+            assert stage.text().isascii(), stage.text()
+            pane.scroll_relative(y=1, animate=False)
+            await stage.pilot.pause()
+        await stage.shows("? ????")
+        await stage.press("ctrl+p")
+        await stage.shows("Search for commands")
         assert stage.text().isascii(), stage.text()
