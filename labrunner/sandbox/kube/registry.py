@@ -210,7 +210,8 @@ class Registry:
         if version in (None, "", "0"):
             if not traits.allows_unconditional_update(kind):
                 problem = field.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-                raise invalid(kind.kind, kind.group, name, [problem.cause()])
+                # The server names the resource here where it names the kind elsewhere.
+                raise invalid(kind.plural, kind.group, name, [problem.cause()])
         elif version != old_meta["resourceVersion"]:
             if not str(version).isdigit():
                 problem = field.invalid("metadata.resourceVersion", version, "must be an unsigned integer")
