@@ -378,7 +378,7 @@ async def test_ascii_terminals_get_the_same_map_in_ascii() -> None:
 async def test_everything_is_in_the_palette_and_in_the_help() -> None:
     async with mesh("m") as (stage, _):
         titles = [command.title for command in stage.app.get_system_commands(stage.app.screen)]
-        for name in ("Trace", "Send again", "Ask", "Matrix", "Map/list", "Open"):
+        for name in ("Trace", "Resend", "Ask", "Matrix", "List", "Open"):
             assert any(title.startswith(f"{name} (") for title in titles), titles
         await stage.press("question_mark")
         await stage.shows("Who reaches whom, measured by real requests")

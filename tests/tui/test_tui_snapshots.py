@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from scripted_lab import ScriptedEngine, make_lab, make_library
+from scripted_mesh import ScriptedMesh
 from textual.pilot import Pilot
 
 from labrunner import paths
@@ -36,8 +37,18 @@ Compare = Callable[..., bool]
 Before = Callable[[Pilot[int]], Awaitable[None]]
 
 
-def app(*, lab: bool = True, symbols: Symbols = UNICODE, theme: str = "night") -> LabrunnerApp:
+@pytest.fixture(autouse=True)
+def one_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def app(*, lab: bool = True, symbols: Symbols = UNICODE, theme: str = "night", mesh: bool = False) -> LabrunnerApp:
     engine = ScriptedEngine(make_lab())
+    engine.mesh = ScriptedMesh() if mesh else None
     engine.failing["gateway-tls"] = WRONG_MODE
     made = LabrunnerApp(make_library(engine), lab=engine.lab if lab else None, symbols=symbols, frozen=True)
     made.theme = f"labrunner-{theme}"
@@ -243,3 +254,40 @@ def test_a_mistake_in_the_settings(snap_compare: Compare) -> None:
     made = app(lab=False)
     made.settings = load_settings()
     assert snap_compare(made, terminal_size=SIZES["medium"], run_before=keys())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mesh_map(snap_compare: Compare, size: str) -> None:
+    assert snap_compare(app(mesh=True), terminal_size=SIZES[size], run_before=keys("m", "down", "right"))
+
+
+@pytest.mark.parametrize("theme", ["day", "contrast"])
+def test_mesh_map_in_themes(snap_compare: Compare, theme: str) -> None:
+    assert snap_compare(app(mesh=True, theme=theme), terminal_size=SIZES["wide"], run_before=keys("m", "down"))
+
+
+def test_mesh_map_in_ascii(snap_compare: Compare) -> None:
+    assert snap_compare(app(mesh=True, symbols=ASCII), terminal_size=SIZES["wide"], run_before=keys("m"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mesh_matrix(snap_compare: Compare, size: str) -> None:
+    pressed = keys("m", "x", "r", "down", "down", "right")
+    assert snap_compare(app(mesh=True), terminal_size=SIZES[size], run_before=pressed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mesh_trace(snap_compare: Compare, size: str) -> None:
+    # The third caller is notify, and payment denies it.
+    pressed = keys("m", "x", "r", "down", "down", "right", "t")
+    assert snap_compare(app(mesh=True), terminal_size=SIZES[size], run_before=pressed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mesh_composer(snap_compare: Compare, size: str) -> None:
+    pressed = keys("m", "x", "r", "down", "down", "right", "a", "f5")
+    assert snap_compare(app(mesh=True), terminal_size=SIZES[size], run_before=pressed)
+
+
+def test_mesh_workload(snap_compare: Compare) -> None:
+    assert snap_compare(app(mesh=True), terminal_size=SIZES["medium"], run_before=keys("m", "down", "enter"))

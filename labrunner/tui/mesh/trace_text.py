@@ -82,11 +82,10 @@ def _head(mark: Mark, number: int, role: str, name: str, rest: Sequence[Mark]) -
 def _client(exchange: Exchange, picture: Picture, symbols: Symbols, width: int) -> list[Content]:
     way = exchange.way
     who = name_of(exchange.request, picture)
-    if way.identity:
-        about = f"  {way.identity}"
-    else:
-        about = "" if who == "this machine" or not way.client else "  no identity: it has no sidecar"
+    about = "" if who == "this machine" or not way.client or way.identity else "  no identity: it has no sidecar"
     lines = [_head(_NO_MARK, 1, "client", who, [(about, "$muted")])]
+    if way.identity:
+        lines += _block(_NO_MARK, f"{'as':<10}", way.identity, "$foreground", width, "$muted")
     if exchange.answer is not None and exchange.answer.error:
         lines += _block(_NO_MARK, f"{symbols.error} ", exchange.answer.error, "$warning", width)
     return lines

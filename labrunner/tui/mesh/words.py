@@ -29,8 +29,8 @@ def colour(state: str) -> str:
     return COLOURS[STYLES.get(state, "quiet")]
 
 
-def legend(symbols: Symbols) -> Content:
-    """One line: every symbol of the map."""
+def legend(symbols: Symbols, width: int) -> Content:
+    """One line: the symbols of the map, as many as fit."""
     double, dashed = ("==", "..") if symbols.ascii else ("══", "┄┄")
     parts = (
         (f"{double}{symbols.mtls}", "$foreground", "mTLS"),
@@ -44,7 +44,15 @@ def legend(symbols: Symbols) -> Content:
         (symbols.ring, "$foreground", "none"),
         (symbols.policy, "$foreground", "policies"),
     )
-    return Content("  ").join(Content.assemble((mark, style), (f" {text}", "$muted")) for mark, style, text in parts)
+    shown: list[Content] = []
+    room = width - 4
+    for mark, style, text in parts:
+        part = Content.assemble((mark, style), (f" {text}", "$muted"))
+        room -= part.cell_length + 2
+        if room < -2:
+            break
+        shown.append(part)
+    return Content("  ").join(shown)
 
 
 def edge_lines(edges: Sequence[Edge], picture: Picture, symbols: Symbols, width: int) -> list[Content]:

@@ -88,8 +88,9 @@ class ComposerScreen(MeshBase):
         self.query_one("#ask-past").border_title = "Sent before"
         if self._given is not None:
             self._fill(self._given)
-        url = self.query_one("#ask-url", Input)
-        url.focus()
+        for field in (*self.query(Input), *self.query(TextArea)):
+            field.cursor_blink = not self._labrunner.frozen
+        self.query_one("#ask-url", Input).focus()
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:

@@ -69,9 +69,9 @@ class MatrixScreen(MeshBase):
         with Vertical(id="matrix-pane", classes="pane"):
             yield Static(id="matrix-notice")
             yield Input(value="GET /", id="matrix-asked", compact=True)
-            yield DataTable(id="matrix", header_height=2, cursor_foreground_priority="renderable", zebra_stripes=False)
+            yield DataTable(id="matrix", header_height=2, cursor_foreground_priority="css", zebra_stripes=False)
             yield Static(id="matrix-cell")
-            yield Static(legend(self._labrunner.symbols), id="matrix-legend")
+            yield Static(id="matrix-legend")
         yield self.too_small()
         yield KeyBar()
 
@@ -88,6 +88,7 @@ class MatrixScreen(MeshBase):
 
     def on_resize(self, event: events.Resize) -> None:
         self._adopt_size()
+        self.query_one("#matrix-legend", Static).update(legend(self._labrunner.symbols, event.size.width))
 
     @property
     def table(self) -> DataTable[Text]:

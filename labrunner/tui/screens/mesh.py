@@ -32,10 +32,10 @@ class MeshScreen(MeshBase):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="mesh.open", tooltip="A workload's resources, or a wire's trace"),
         Binding("t", "trace", "Trace", id="mesh.trace", tooltip="The last request over the chosen wire, hop by hop"),
-        Binding("s", "send_again", "Send again", id="mesh.again", tooltip="Send the wire's last request once more"),
+        Binding("s", "send_again", "Resend", id="mesh.again", tooltip="Send the wire's last request once more"),
         Binding("a", "ask", "Ask", id="mesh.ask", tooltip="Compose a request and send it as a workload"),
         Binding("x", "matrix", "Matrix", id="mesh.matrix", tooltip="Who reaches whom, measured by real requests"),
-        Binding("v", "swap", "Map/list", id="mesh.swap", tooltip="The map as a list, and back"),
+        Binding("v", "swap", "List", id="mesh.swap", tooltip="The map as a list, and back"),
         Binding("escape,m,q", "back", "Back", id="mesh.back", tooltip="Back to the lab", key_display="Esc"),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
     ]
@@ -50,7 +50,7 @@ class MeshScreen(MeshBase):
                 yield Static(id="mesh-notice")
                 yield MeshMap(symbols, "map")
                 yield MeshList(symbols, "list")
-                yield Static(legend(symbols), id="mesh-legend")
+                yield Static(id="mesh-legend")
             with VerticalScroll(id="mesh-about", classes="pane"):
                 yield Static(id="about")
         yield self.too_small()
@@ -66,6 +66,7 @@ class MeshScreen(MeshBase):
     def on_resize(self, event: events.Resize) -> None:
         self._adopt_size()
         self._show_form()
+        self.query_one("#mesh-legend", Static).update(legend(self._labrunner.symbols, event.size.width))
 
     @property
     def map(self) -> MeshMap:

@@ -17,7 +17,14 @@ from labrunner.tui.widgets.mesh_map import MeshMap
 class MeshList(OptionList):
     """Posts the same messages as `MeshMap`."""
 
-    DEFAULT_CSS = "MeshList, MeshList:focus { border: none; padding: 0; background: $background; }"
+    DEFAULT_CSS = """
+    MeshList, MeshList:focus { border: none; padding: 0; background: $background; }
+    MeshList > .option-list--option-highlighted, MeshList:focus > .option-list--option-highlighted {
+        background: $block-cursor-blurred-background;
+        color: $block-cursor-blurred-foreground;
+        text-style: bold;
+    }
+    """
 
     def __init__(self, symbols: Symbols, name: str) -> None:
         """`name`: its id."""
