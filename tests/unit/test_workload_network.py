@@ -263,3 +263,32 @@ async def test_nothing_of_the_hosts_files_is_seen(world: World, tmp_path: object
     assert "host" not in outcome.out.replace("hosts", "")
     assert (await sh(box, "cat /etc/passwd")).out.startswith("root:x:0:0:root:/root:/bin/sh\n")
     assert (await sh(box, "ls /home")).out == "curl_user\n"
+
+
+async def test_ping_reaches_pods_and_no_service_addresses(world: World) -> None:
+    box = world.pod("box", command=["sleep", "infinity"])
+    world.pod("web", "nginx")
+    address = world.service("web", 80, 80, "web")
+    pod = world.api.get("Pod", "web", "default")
+    assert pod is not None
+    ip = pod["status"]["podIP"]
+    outcome = await sh(box, f"ping -c 2 -i 0.01 {ip} | sed 's/time=.*/time/; /round-trip/d'")
+    assert outcome.out == (
+        f"PING {ip} ({ip}): 56 data bytes\n64 bytes from {ip}: seq=0 ttl=62 time\n"
+        f"64 bytes from {ip}: seq=1 ttl=62 time\n"
+        f"\n--- {ip} ping statistics ---\n2 packets transmitted, 2 packets received, 0% packet loss\n"
+    )
+    outcome = await sh(box, "ping -c 1 -W 0.01 web")
+    assert (outcome.code, "1 packets transmitted, 0 packets received, 100% packet loss" in outcome.out) == (1, True)
+    assert outcome.out.startswith(f"PING web ({address}): 56 data bytes\n")
+    assert (await sh(box, "ping -c 1 nosuch")).err == "ping: bad address 'nosuch'\n"
+
+
+async def test_dig_shows_the_sections_that_are_asked_for(world: World) -> None:
+    netshoot = world.pod("net", "nicolaka/netshoot", command=["sleep", "infinity"])
+    world.pod("web", "nginx")
+    address = world.service("web", 80, 80, "web")
+    name = "web.default.svc.cluster.local"
+    assert (await sh(netshoot, f"dig {name} +noall +answer")).out == f"{name}.\t30\tIN\tA\t{address}\n"
+    shown = (await sh(netshoot, f"dig {name} +nostats +nocmd")).out
+    assert shown.startswith(";; Got answer:\n") and "Query time" not in shown

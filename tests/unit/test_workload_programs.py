@@ -179,3 +179,14 @@ async def test_what_a_pod_declares_is_known_to_its_command_and_the_image_is_not(
     outcome = await sh(pod, "env | grep -n -e ^PATH -e ^HOSTNAME -e ^A= -e ^B=; tr '\\0' ' ' < /proc/1/cmdline")
     assert outcome.out.endswith("sh -c echo one $(HOSTNAME) $(A) one-$(PATH); sleep 9 ")
     assert [line.split("=")[0] for line in outcome.out.splitlines()[:4]] == ["1:PATH", "2:HOSTNAME", "3:A", "4:B"]
+
+
+async def test_psql_adds_up_and_lists(world: World) -> None:
+    database = world.pod("db", "postgres:16", env=[{"name": "POSTGRES_PASSWORD", "value": "pw"}])
+    text = "psql -U postgres -tAc 'create table t (a int); insert into t values (1), (2), (4); "
+    text += "select count(*), sum(a), min(a), max(a) as most from t'; psql -U postgres -c '\\dt'"
+    outcome = await sh(database, text)
+    assert outcome.out == (
+        "CREATE TABLE\nINSERT 0 3\n3|7|1|4\n        List of relations\n Schema | Name | Type  |  Owner   \n"
+        "--------+------+-------+----------\n public | t    | table | postgres\n(1 row)\n\n"
+    )

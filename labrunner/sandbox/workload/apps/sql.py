@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 
 MAX_ROWS = 10_000
 
@@ -179,8 +180,10 @@ class Database:
             rows = sorted(rows, key=lambda r: _key(r[index]), reverse=(found[5] or "").lower() == "desc")
         if found[6]:
             rows = rows[: int(found[6])]
-        if re.fullmatch(r"count\s*\(\s*(\*|\w+)\s*\)", found[1], re.I):
-            return Result("SELECT 1", ["count"], [[str(len(rows))]])
+        wanted = [_AGGREGATE.fullmatch(part.strip()) for part in found[1].split(",")]
+        if all(wanted):
+            made = [_aggregated(table, rows, part) for part in wanted if part is not None]
+            return Result("SELECT 1", [name for name, _ in made], [[value for _, value in made]])
         columns = (
             table.columns if found[1].strip() == "*" else [c.strip().strip('"').lower() for c in found[1].split(",")]
         )
@@ -221,6 +224,33 @@ class Database:
         if re.fullmatch(r"\w+", value):
             raise SqlFault(f'column "{value}" does not exist', "42703")
         raise SqlFault("this sandbox's PostgreSQL does not know this expression", "0A000")
+
+
+_AGGREGATE = re.compile(r"(count|sum|min|max|avg)\s*\(\s*(\*|\w+)\s*\)(?:\s+(?:as\s+)?(\w+))?", re.I)
+
+
+def _aggregated(table: Table, rows: list[list[str | None]], asked: re.Match[str]) -> tuple[str, str | None]:
+    """(name, value) of `count(*)`, `sum(column)` and their like."""
+    kind = asked[1].lower()
+    name = (asked[3] or kind).lower()
+    if asked[2] == "*":
+        if kind != "count":
+            raise SqlFault(f"function {kind}() does not exist", "42883")
+        return name, str(len(rows))
+    index = _column(table, asked[2])
+    values = [value for row in rows if (value := row[index]) is not None]
+    if kind == "count":
+        return name, str(len(values))
+    if not values:
+        return name, None
+    if kind in ("min", "max"):
+        return name, (min if kind == "min" else max)(values, key=_key)
+    try:
+        numbers = [Decimal(value) for value in values]
+    except InvalidOperation:
+        raise SqlFault(f"function {kind}(text) does not exist", "42883") from None
+    total = sum(numbers, Decimal(0))
+    return name, str(total) if kind == "sum" else f"{total / len(numbers):.16f}"
 
 
 def _literal(text: str) -> str | None:

@@ -181,6 +181,10 @@ def _searched(network: Network, name: str, searches: list[str], ndots: int) -> d
     return answer
 
 
+_SECTIONS = ("cmd", "comments", "question", "answer", "authority", "additional", "stats")
+"""What `+noall` hides and `+answer` and its like show."""
+
+
 @program("dig", "host")
 async def dig(process: Process) -> int:
     servers, searches, ndots = _resolver(process)
@@ -198,6 +202,7 @@ async def dig(process: Process) -> int:
         return 0
     name, kind, server = "", "A", servers[0] if servers else ""
     short = search = False
+    shown = set(_SECTIONS)
     words = process.argv[1:]
     while words:
         word = words.pop(0)
@@ -205,6 +210,9 @@ async def dig(process: Process) -> int:
             server = next(iter(network.resolve(process.container.pod, word[1:])), word[1:])
         elif word.startswith("+"):
             short, search = short or word == "+short", search or word == "+search"
+            shown = set(_SECTIONS) if word == "+all" else set() if word == "+noall" else shown
+            if (section := word.removeprefix("+no").removeprefix("+")) in _SECTIONS:
+                (shown.discard if word.startswith("+no") else shown.add)(section)
         elif word == "-x" and words:
             name, kind = words.pop(0), "PTR"
         elif word == "-t" and words:
@@ -217,13 +225,14 @@ async def dig(process: Process) -> int:
         await process.write(f"\n; <<>> DiG 9.18.27 <<>> {' '.join(process.argv[1:])}\n;; global options: +cmd\n"
                             ";; no servers could be reached\n")  # fmt: skip
         return 9
-    await _dig(process, name or ".", kind, server, searches if search else [], ndots, short=short)
+    await _dig(process, name or ".", kind, server, searches if search else [], ndots, short=short, shown=shown)
     return 0
 
 
 async def _dig(
-    process: Process, name: str, kind: str, server: str, searches: list[str], ndots: int, *, short: bool
-) -> None:
+    process: Process, name: str, kind: str, server: str, searches: list[str], ndots: int, *, short: bool,
+    shown: set[str],
+) -> None:  # fmt: skip
     network = network_of(process)
     records: list[str] = []
     if kind == "PTR":
@@ -248,21 +257,28 @@ async def _dig(
             await process.line(record.rpartition("\t")[2])
         return
     now = datetime.now(UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
-    out = [
-        "", f"; <<>> DiG 9.18.27 <<>> {' '.join(process.argv[1:])}", ";; global options: +cmd", ";; Got answer:",
-        f";; ->>HEADER<<- opcode: QUERY, status: {status}, id: {random.randrange(65536)}",
-        f";; flags: qr aa rd; QUERY: 1, ANSWER: {len(records)}, AUTHORITY: {int(not records)}, ADDITIONAL: 1",
-        ";; WARNING: recursion requested but not available", "", ";; OPT PSEUDOSECTION:",
-        "; EDNS: version: 0, flags:; udp: 1232", ";; QUESTION SECTION:", f";{question}.\t\tIN\t{kind}", "",
+    soa = "ns.dns.cluster.local. hostmaster.cluster.local. 1763672400 7200 1800 86400 30"
+    section = "answer" if records else "authority"
+    parts: list[tuple[str, list[str]]] = [
+        ("cmd", ["", f"; <<>> DiG 9.18.27 <<>> {' '.join(process.argv[1:])}", ";; global options: +cmd"]),
+        ("comments", [
+            ";; Got answer:",
+            f";; ->>HEADER<<- opcode: QUERY, status: {status}, id: {random.randrange(65536)}",
+            f";; flags: qr aa rd; QUERY: 1, ANSWER: {len(records)}, AUTHORITY: {int(not records)}, ADDITIONAL: 1",
+            ";; WARNING: recursion requested but not available", "", ";; OPT PSEUDOSECTION:",
+            "; EDNS: version: 0, flags:; udp: 1232",
+        ]),
+        ("question", [";; QUESTION SECTION:", f";{question}.\t\tIN\t{kind}", ""]),
+        (section, [f";; {section.upper()} SECTION:", *(records or [f"cluster.local.\t\t30\tIN\tSOA\t{soa}"]), ""]),
+        ("stats", [
+            ";; Query time: 1 msec", f";; SERVER: {server}#53({server}) (UDP)", f";; WHEN: {now}",
+            f";; MSG SIZE  rcvd: {60 + 40 * len(records)}", "",
+        ]),
     ]  # fmt: skip
-    if records:
-        out += [";; ANSWER SECTION:", *records, ""]
-    else:
-        soa = "ns.dns.cluster.local. hostmaster.cluster.local. 1763672400 7200 1800 86400 30"
-        out += [";; AUTHORITY SECTION:", f"cluster.local.\t\t30\tIN\tSOA\t{soa}", ""]
-    out += [";; Query time: 1 msec", f";; SERVER: {server}#53({server}) (UDP)", f";; WHEN: {now}",
-            f";; MSG SIZE  rcvd: {60 + 40 * len(records)}", ""]  # fmt: skip
-    await process.write("\n".join(out) + "\n")
+    out = [line for name_, lines in parts if name_ in shown for line in lines]
+    if "comments" not in shown:
+        out = [line for line in out if line and not line.endswith(" SECTION:")]
+    await process.write("".join(f"{line}\n" for line in out))
 
 
 @program("getent")
@@ -482,21 +498,6 @@ async def _served(process: Process, streams: Streams, command: list[str]) -> Non
 
 
 # the rest
-
-
-@program("ping", "traceroute")
-async def ping(process: Process) -> int:
-    words = [w for w in process.argv[1:] if not w.startswith("-") and not w.isdigit()]
-    if not words:
-        return await wrong(process, OptionFault("", missing=True))
-    if not network_of(process).resolve(process.container.pod, words[0]):
-        gnu = process.container.family == "debian"
-        return await process.fail(
-            f"{words[0]}: Name or service not known" if gnu else f"bad address '{words[0]}'", 2 if gnu else 1
-        )
-    if process.container.family == "debian":
-        return await process.fail("socktype: SOCK_RAW\nping: socket: Operation not permitted", 2)
-    return await process.fail("permission denied (are you root?)")
 
 
 def _own(process: Process) -> str:

@@ -108,13 +108,16 @@ async def _session(process: Process, options: Options, client: _Client) -> int:
 async def _command(process: Process, options: Options, client: _Client, text: str) -> int:
     shortcuts = {"\\l": "select datname from pg_database", "\\dt": "select tablename from pg_tables",
                  "\\conninfo": "select current_user"}  # fmt: skip
+    asked = text.strip()
     text = shortcuts.get(text.strip().split(" ")[0], text) if text.strip().startswith("\\") else text
     if text.startswith("\\"):
         await process.error(f"invalid command {text.split(' ')[0]}\nTry \\? for help.\n")
         return 0
     results, error = await client.query(text)
     for columns, rows, tag in results:
-        if columns is None:
+        if asked.startswith("\\dt"):
+            await _relations(process, options, rows)
+        elif columns is None:
             if not options.flag("q"):
                 await process.line(tag)
         else:
@@ -125,7 +128,24 @@ async def _command(process: Process, options: Options, client: _Client, text: st
     return 0
 
 
+async def _relations(process: Process, options: Options, rows: list[Row]) -> None:
+    """`\\dt`"""
+    if not rows:
+        await process.error("Did not find any relations.\n")
+        return
+    owner = options.value("U") or "postgres"
+    shown = _table(options, ["Schema", "Name", "Type", "Owner"], [["public", row[0], "table", owner] for row in rows])
+    title = "List of relations".center(len(shown.split("\n")[1])).rstrip()
+    await process.write(shown if options.flag("t", "A") else f"{title}\n{shown}")
+
+
 Row = list[str | None]
+
+
+def _centred(text: str, width: int) -> str:
+    """With the odd blank on the right, as psql has it."""
+    left = max(width - len(text), 0) // 2
+    return " " * left + text.ljust(width - left)
 
 
 def _table(options: Options, columns: list[str], rows: list[Row]) -> str:
@@ -145,7 +165,7 @@ def _table(options: Options, columns: list[str], rows: list[Row]) -> str:
     ]
     out = []
     if not options.flag("t"):
-        out.append("|".join(f" {name.center(width)} " for name, width in zip(columns, widths, strict=True)))
+        out.append("|".join(f" {_centred(name, width)} " for name, width in zip(columns, widths, strict=True)))
         out.append("+".join("-" * (width + 2) for width in widths))
     for row in cells:
         out.append(
