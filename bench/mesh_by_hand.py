@@ -1,11 +1,13 @@
 """The gateway of a sandbox beside the same Envoy configured by hand: requests a second, in turns.
 
-By hand means no more than it takes: a listener, a route, mutual TLS to a second listener, the program behind it.
+By hand means no more than it takes: a listener with Envoy's own access log, a route, mutual TLS to a second listener,
+the program behind it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import socket
 import statistics
@@ -28,6 +30,7 @@ CONNECTIONS = 16
 SECONDS = 0.7
 TURNS = 9
 _TYPE = "type.googleapis.com/envoy.extensions"
+_LOG = f"{_TYPE}.access_loggers.file.v3.FileAccessLog"
 _TLS = f"{_TYPE}.transport_sockets.tls.v3"
 
 
@@ -131,6 +134,7 @@ def _listener(name: str, port: int, routes: list[dict[str, Any]], tls: dict[str,
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
+        "access_log": [{"name": "log", "typed_config": {"@type": _LOG, "path": os.devnull}}],
         "http_filters": [
             {"name": "router", "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router"}},
         ],

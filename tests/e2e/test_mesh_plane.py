@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -229,6 +230,17 @@ def test_nothing_is_left_after_stop_or_kill(tmp_path_factory: pytest.TempPathFac
     until(lambda: not other.envoy_pids())
     other.sandbox.start(owned=True, flavour="istio")
     until(other.envoy_pids)
+    relay = (other.sandbox.directory / "mesh" / "client" / "relay").read_text()
+    host = relay.partition(":")[0].rpartition(".")[0].rpartition(".")[0]
+    assert _listening(host)
     other.sandbox.stop()
     assert not other.envoy_pids()
+    until(lambda: not _listening(host))
     assert not sockets.exists()
+
+
+def _listening(network: str) -> list[str]:
+    """Sockets of 127.BLOCK.0.0/16 that take connections."""
+    prefix = "".join(f"{int(part):02X}" for part in reversed(network.split(".")))
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return [line for line in lines if line.split()[1][4:8] == prefix and line.split()[3] == "0A"]

@@ -63,7 +63,7 @@ def access_log(fields: dict[str, str], *, tcp: bool = False) -> list[dict[str, A
     typed = {
         "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
         "path": f"${{{PATH_VARIABLE}}}",
-        "log_format": {"json_format": form},
+        "log_format": {"json_format": form, "omit_empty_values": True},
     }
     return [{"name": "envoy.access_loggers.file", "typed_config": typed}]
 

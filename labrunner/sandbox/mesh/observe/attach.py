@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 """How often the log's size is looked at, so that `kubectl logs -f` follows."""
-_AT_ONCE, _MANY, _BUSY_SECONDS = 128 * 1024, 50, 0.02
-"""Under load the log is read in pieces, so that programs and the API have their turn; questions read all of it."""
 _EMPTY = World(MeshConfig(), (), (), {}, {}, {})
 
 
@@ -127,14 +125,15 @@ def attach(server: ApiServer, plane: MeshPlane, runtime: WorkloadRuntime, versio
 
     async def watch() -> None:
         while True:
+            count = 0
             try:
-                behind = observer.refresh(_AT_ONCE) >= _MANY
+                count = await observer.follow()
                 observer.graph.look()
                 await observer.keep_small()
             except OSError as error:
-                behind = False
                 log.warning("the mesh's access log: %s", error)
-            await asyncio.sleep(_BUSY_SECONDS if behind else POLL_SECONDS)
+            if not count:
+                await asyncio.sleep(POLL_SECONDS)
 
     _WATCHING.append(loop.create_task(watch(), name="access-log"))
     return observer

@@ -5,6 +5,7 @@ Names, labels and buckets: istio.io, Istio Standard Metrics; Envoy's default his
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -43,9 +44,8 @@ class Metrics:
 
     def _observe(self, proxy: str, name: str, labels: Labels, value: float) -> None:
         series = self._histograms.setdefault((proxy, name, labels), [0.0] * (len(BUCKETS) + 2))
-        for index, bound in enumerate(BUCKETS):
-            if value <= bound:
-                series[index] += 1
+        for index in range(bisect_left(BUCKETS, value), len(BUCKETS)):
+            series[index] += 1
         series[-2] += 1
         series[-1] += value
 

@@ -37,6 +37,8 @@ from labrunner.sandbox.workload.addresses import AddressPlan
 WAIT_SECONDS = 2.0
 """How long `way` waits for a request's records; Envoy writes them a moment after the answer."""
 _SETTLE_SECONDS = 0.12
+_AT_ONCE, _MANY, _REST = 128 * 1024, 50, 4
+"""Bytes of a piece of the log, lines of a full one, rest over work."""
 NOTHING_SECONDS = 0.6
 """After which a request that was surely over before counts as seen by no proxy."""
 LOGGERS = ("admin", "config", "connection", "filter", "http", "jwt", "pool", "rbac", "router", "upstream")
@@ -142,6 +144,16 @@ class Observer:
                 listener(record)
         return True
 
+    async def follow(self) -> int:
+        """Take in a piece of what is new, and rest several times as long: proxies, programs and the API have their
+        turn under load. How many lines; few: there are no more."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        if (count := self.refresh(_AT_ONCE)) < _MANY:
+            return 0
+        await asyncio.sleep(_REST * (loop.time() - begin))
+        return count
+
     async def keep_small(self) -> bool:
         """Begin a new log where the old one has become long; whether it had."""
         log = self._view.access_log
@@ -150,7 +162,9 @@ class Observer:
             self._draining = log.with_name(f"{log.name}.old")
             await self._view.reopen_log()
 
-        def drain(_: Path) -> None:
+        async def drain(_: Path) -> None:
+            while await self.follow():
+                pass
             self.refresh()
             self._draining, self._offset, self._rest = None, 0, b""
 

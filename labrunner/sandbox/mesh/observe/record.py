@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from labrunner.sandbox.mesh.access_log import TAG
 from labrunner.sandbox.workload.addresses import AddressPlan, pod_port
@@ -108,7 +109,7 @@ class Record:
 def parse(line: str, addresses: AddressPlan | None) -> Record | None:
     """None for a line that is no record: torn, or not ours."""
     try:
-        found = json.loads(line)
+        found = orjson.loads(line)
         started = str(found["start"])
         start = datetime.datetime.fromisoformat(started.replace("Z", "+00:00")).timestamp()
         proxy, direction = str(found["proxy"]), str(found["direction"])

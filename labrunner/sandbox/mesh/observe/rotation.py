@@ -14,7 +14,7 @@ LIMIT = 8 * 1024 * 1024
 
 
 async def rotate(
-    log: Path, reopen: Callable[[], Awaitable[object]], drain: Callable[[Path], object], limit: int = LIMIT
+    log: Path, reopen: Callable[[], Awaitable[object]], drain: Callable[[Path], Awaitable[object]], limit: int = LIMIT
 ) -> bool:
     """Whether it was time. `drain`: reads what is left of a file that is not written to any more."""
     with contextlib.suppress(FileNotFoundError):
@@ -26,7 +26,7 @@ async def rotate(
         try:
             await reopen()
         finally:
-            drain(aside)
+            await drain(aside)
             aside.unlink(missing_ok=True)
         return True
     return False
