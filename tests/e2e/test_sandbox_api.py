@@ -346,6 +346,30 @@ def test_a_crd_is_served_at_once_and_its_objects_go_with_it(client: Client) -> N
 # identity
 
 
+def test_the_swagger_document_has_every_kind_and_no_loose_end(client: Client) -> None:
+    document = client.ok("GET", "/openapi/v2")
+    assert (document["swagger"], document["info"]["title"]) == ("2.0", "Kubernetes")
+    definitions = document["definitions"]
+    assert definitions["io.k8s.api.apps.v1.DeploymentSpec"]["required"] == ["selector", "template"]
+    route = definitions["io.istio.networking.v1.VirtualService"]["properties"]["metadata"]
+    assert route["$ref"] == "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+    create = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments"]["post"]
+    body = {"$ref": "#/definitions/io.k8s.api.apps.v1.Deployment"}
+    assert create["parameters"][0] == {"name": "body", "in": "body", "required": True, "schema": body}
+
+    def references(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            if isinstance(value.get("$ref"), str):
+                yield value["$ref"]
+            for child in value.values():
+                yield from references(child)
+        elif isinstance(value, list):
+            for child in value:
+                yield from references(child)
+
+    assert {reference.removeprefix("#/definitions/") for reference in references(document)} <= definitions.keys()
+
+
 def test_nobody_is_refused(client: Client) -> None:
     assert client.refused("GET", "/api/v1/pods", anonymous=True) == (401, "Unauthorized", "Unauthorized")
     assert client.refused("GET", "/api", anonymous=True)[0] == 401

@@ -1,4 +1,4 @@
-"""OpenAPI documents of what is served: the v3 index, one v3 document per group-version, a minimal v2.
+"""OpenAPI documents of what is served: the v3 index, one v3 document per group-version, v2 of all.
 
 kubectl reads them for `apply` and `diff` (which parameters a PATCH takes), `explain` (types and descriptions) and
 server-side apply's diffs. Documents are built at the first request and kept until the kinds of their group change.
@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 
 from labrunner.sandbox.kube.kinds import Kind, KindTable
+from labrunner.sandbox.kube.schema import openapi_v2
 from labrunner.sandbox.kube.schema.catalog import SchemaCatalog
 from labrunner.sandbox.kube.schema.definitions import read
 
-VERSION = "v1.36.0"
+VERSION = "v1.36.2"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _REF = "#/components/schemas/"
 _ALWAYS = tuple(_META + name for name in ("APIResourceList", "DeleteOptions", "Patch", "Status", "WatchEvent"))
@@ -67,6 +68,7 @@ class OpenApi:
         self._documents: dict[str, tuple[str, bytes]] = {}
         self._hashes: dict[str, str] = {}
         self._seen: tuple[int, int] = (-1, -1)
+        self._v2: tuple[tuple[tuple[str, str], ...], bytes] | None = None
 
     def index(self) -> bytes:
         """The body of `/openapi/v3`."""
@@ -84,9 +86,12 @@ class OpenApi:
         return known[1]
 
     def v2(self) -> bytes:
-        """Enough of `/openapi/v2` for a client that only asks whether it is there."""
-        info = {"title": "Kubernetes", "version": VERSION}
-        return orjson.dumps({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}})
+        """The body of `/openapi/v2`; built anew when what is served has changed."""
+        current = tuple(sorted(self._current().items()))
+        if self._v2 is None or self._v2[0] != current:
+            documents = (self._build(path) for path, _ in current)
+            self._v2 = (current, orjson.dumps(openapi_v2.converted(documents, VERSION)))
+        return self._v2[1]
 
     def _current(self) -> dict[str, str]:
         state = (self._catalog.revision, sum(1 for _ in self._kinds))
