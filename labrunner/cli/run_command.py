@@ -139,6 +139,10 @@ def _write_report(lab: Lab, history: Sequence[Event], folder: Path) -> Sequence[
     return write_report(lab, history, folder)
 
 
+ESCAPE_DELAY = "25"
+"""Milliseconds in which what follows an Escape belongs to it; what a terminal sends for one key comes faster."""
+
+
 def open_tui(
     read: Callable[[], Lab] | None = None,
     options: Options | None = None,
@@ -152,6 +156,8 @@ def open_tui(
     `driver`, `size`: for a terminal that is not the one we were started in.
     Raises what `read` raises, after the terminal is as it was.
     """
+    # Textual reads it when it is imported, and waits 100 ms otherwise: `Esc` and `:wq` typed fast are not one key.
+    os.environ.setdefault("ESCDELAY", ESCAPE_DELAY)
     from labrunner.tui.app import LabrunnerApp
     from labrunner.tui.installed_library import InstalledLibrary
     from labrunner.tui.settings.loader import load_settings

@@ -97,6 +97,12 @@ class Terminal:
             time.sleep(0.05)
         return shown
 
+    def gone(self, text: str, seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while text in (shown := self.screen()):
+            assert time.monotonic() < deadline, f"{text!r} never went; on the screen:\n{shown}"
+            time.sleep(0.05)
+
     def close(self) -> None:
         self.tmux("kill-server")
 
@@ -236,6 +242,102 @@ def test_every_size_works_and_a_full_screen_program_follows(terminal: Terminal, 
         terminal.resize(columns, rows)
     terminal.shows("Make a file that greets")
     terminal.keys("C-q")
+    until_gone(home)
+
+
+def in_the_shell(terminal: Terminal, lab: Path) -> None:
+    start(terminal, lab)
+    consent(terminal)
+    terminal.shows("sandbox ●")
+    terminal.keys("F6")
+    terminal.shows("F6 Back to the lab")
+
+
+@pytest.mark.skipif(shutil.which("vim") is None, reason="vim is not installed")
+def test_vim_edits_a_file_while_the_terminal_changes_its_size(terminal: Terminal, lab: Path, home: Path) -> None:
+    in_the_shell(terminal, lab)
+    terminal.type("vim -u NONE -i NONE -N hello.txt")
+    terminal.shows('"hello.txt" [New]')
+    terminal.tmux("send-keys", "-l", "ihello from 日本")
+    terminal.shows("-- INSERT --")
+    terminal.resize(160, 48)
+    terminal.shows("hello from 日本")
+    terminal.keys("Escape")
+    terminal.gone("-- INSERT --")
+    terminal.type(":set list | syntax on")
+    terminal.shows("hello from 日本$")
+    terminal.resize(120, 36)
+    terminal.type(":wq")
+    terminal.shows("work $")
+    terminal.type("cat hello.txt")
+    terminal.keys("F6", "c")
+    terminal.shows("✔ Step passed")
+    terminal.keys("C-q")
+    until_gone(home)
+
+
+def test_keys_go_to_the_shell_at_once_and_one_key_brings_back(terminal: Terminal, lab: Path, home: Path) -> None:
+    start(terminal, lab)
+    consent(terminal)
+    terminal.shows("sandbox ●")
+    terminal.tmux("send-keys", "4", "echo char-ch R c x q", "Enter")  # all at once, shortcuts of the lab among them
+    terminal.shows("│char-ch R c x q")
+    terminal.type("sleep 300")
+    terminal.shows("sleep 300")
+    terminal.keys("C-c")
+    terminal.shows("^C")
+    terminal.type("echo after-$?")
+    terminal.shows("after-130")
+    terminal.keys("C-]")
+    terminal.shows("r Run")
+    terminal.tmux("send-keys", "F6", "printf 'a%s' b", "Enter", "F6", "c")  # there and back
+    terminal.shows("✘ hello.txt is there")
+    terminal.keys("C-q")
+    until_gone(home)
+
+
+def test_the_scrollback_is_searched_and_copied_to_the_terminals_clipboard(
+    terminal: Terminal, lab: Path, home: Path
+) -> None:
+    terminal.tmux("set-option", "-s", "set-clipboard", "on")
+    in_the_shell(terminal, lab)
+    terminal.type("seq 1 5000 | sed 's/$/ apples/'")
+    terminal.shows("5000 apples")
+    terminal.keys("F7")
+    terminal.shows("/ search")
+    terminal.tmux("send-keys", "-l", "/321 app")
+    terminal.shows("321 app   5 of 5")
+    terminal.keys("Enter", "n")
+    terminal.shows("321 app   4 of 5")
+    terminal.keys("V", "y")
+    terminal.shows("Copied.")
+    deadline = time.monotonic() + 10
+    while terminal.tmux("show-buffer") != "3321 apples":
+        assert time.monotonic() < deadline, terminal.tmux("show-buffer")
+    terminal.keys("F6", "C-q")
+    until_gone(home)
+
+
+def test_a_storm_of_resizes_in_a_flood_ends_well(terminal: Terminal, lab: Path, home: Path) -> None:
+    in_the_shell(terminal, lab)
+    terminal.type("yes \"$(printf '\\e[32mgreen\\e[0m 日本 ')\"")
+    terminal.shows("green")
+    for number in range(20):
+        terminal.resize(70 + number * 7 % 90, 18 + number * 5 % 30)
+    terminal.resize(120, 36)
+    terminal.keys("C-c")
+    for number in range(100):
+        terminal.type(f"clear; stty size; echo 'now' {number}")
+        shown = terminal.shows(f"│now {number}")
+        if "│28 58" in shown:  # the pane at this size
+            break
+    else:
+        raise AssertionError(shown)
+    terminal.shows("work $")
+    terminal.keys("F6")
+    terminal.shows("r Run")
+    terminal.keys("C-q")
+    terminal.gone("r Run")
     until_gone(home)
 
 

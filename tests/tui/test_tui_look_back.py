@@ -207,3 +207,14 @@ async def test_a_digit_of_an_answer_is_no_shortcut() -> None:
         await stage.until(lambda: stage.app.focused is field)
         await stage.press("4", "2")
         await stage.until(lambda: field.value == "42")
+
+
+async def test_the_shell_keeps_the_keys_through_every_size_of_the_terminal() -> None:
+    async with running(lab=make_lab()) as stage:
+        await shell(stage)
+        for size in ((30, 5), (80, 24), (160, 48), (59, 15), (100, 18), (120, 36)):
+            await stage.pilot.resize_terminal(*size)
+            await stage.pilot.pause()
+        await stage.press("l", "s")
+        await stage.until(lambda: stage.engine.typed == "ls")
+        assert stage.lab.pane == "shell"

@@ -122,6 +122,15 @@ def test_application_cursor_keys_bracketed_paste_and_mouse_follow_the_program() 
     assert got == ["a\rb", "\x1bOA", "\x1b[200~c\r\x1b[201~", "\x1b[<0;5;3M"]
 
 
+def test_escape_and_a_key_typed_fast_stay_two_bytes_whatever_the_program_asked_for() -> None:
+    got: list[str] = []
+    terminal = emulator(got)
+    terminal.feed(b"\x1b[>4;2m")  # vim: modifyOtherKeys
+    terminal.key("alt+colon", None)
+    terminal.key("alt+o", "o")
+    assert got == ["\x1b:", "\x1bo"]
+
+
 def test_questions_of_the_program_are_answered() -> None:
     got: list[str] = []
     terminal = emulator(got)

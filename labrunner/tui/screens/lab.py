@@ -118,6 +118,8 @@ class LabScreen(LabMesh):
         self._unsubscribe: list[Callable[[], None]] = []
         self._failure_shown = False
         self._started_at: float | None = None
+        self._settling = 0
+        """Changes of size whose layout is not there yet."""
 
     def _wake(self) -> None:
         self.post_message(self.Arrived())
@@ -455,10 +457,10 @@ class LabScreen(LabMesh):
     @on(events.DescendantFocus)
     def _follow_focus(self, event: events.DescendantFocus) -> None:
         """Focus that Tab or the mouse moved decides which pane a narrow terminal shows."""
-        widget: Widget | None = event.widget
+        if self._settling:
+            return
         for pane, source in _SOURCES.items():
-            owner = self.query_one(source)
-            if widget is not None and (widget is owner or owner in widget.ancestors):
+            if _within(event.widget, self.query_one(source)):
                 if pane != self.pane:
                     self._show_pane(pane)
                     self._draw()
@@ -482,9 +484,18 @@ class LabScreen(LabMesh):
             self._repaint_required = False
 
     def on_resize(self, event: events.Resize) -> None:
+        self._settling += 1
         self._adopt_size()
         self._draw()
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        """The layout is that of the new size: who had the focus has it, though there was no room for a moment."""
+        self._draw()
+        self._settling -= 1
+        owner = self.query_one(_SOURCES[self.pane])
+        if not self._settling and self.app.screen is self and not _within(self.focused, owner):
+            self.set_focus(owner)
 
     def action_zoom(self) -> None:
         self._zoomed = not self._zoomed
@@ -543,3 +554,7 @@ class LabScreen(LabMesh):
             await self._labrunner.action_leave()
         else:
             self.action_catalogue()
+
+
+def _within(widget: Widget | None, owner: Widget) -> bool:
+    return widget is not None and (widget is owner or owner in widget.ancestors)

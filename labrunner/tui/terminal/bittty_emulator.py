@@ -105,6 +105,7 @@ class BitttyEmulator:
         self._chrome.attach()
         self._board.host.attach(_Wire(send))
         self._board.feed_host_data(_GRAPHEME_CLUSTERS)
+        self._send = send
         self._lock = threading.RLock()
         self._turnstile = threading.Lock()
         """Held by who waits to read: the feeder, which would otherwise take the lock again at once, queues behind."""
@@ -166,7 +167,11 @@ class BitttyEmulator:
         if event is None:
             return False
         with self._turnstile, self._lock:
-            self._board.input_key_event(event)
+            if event.modifiers == KeyModifiers.ALT and event.text:
+                # Escape and the character, as they came: it may be two keys typed fast, as in vim.
+                self._send(f"\x1b{event.text}")
+            else:
+                self._board.input_key_event(event)
         return True
 
     def paste(self, text: str) -> None:
