@@ -260,6 +260,20 @@ def test_a_finalizer_without_a_domain_is_refused(shell: Shell) -> None:
     )
 
 
+def test_a_custom_resources_finalizer_without_a_domain_is_warned_of(shell: Shell) -> None:
+    manifest = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: s, finalizers: [mine]}
+spec: {egress: [{hosts: ["./*"]}]}
+"""
+    assert shell.run("create", "-f", "-", stdin=manifest).stderr == (
+        'Warning: metadata.finalizers: "mine": prefer a domain-qualified finalizer name including a path (/) to avoid '
+        "accidental conflicts with other finalizer writers\n"
+    )
+    shell.ok("patch", "sidecar", "s", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+
+
 def test_what_is_invalid_is_not_judged_by_pod_security(shell: Shell) -> None:
     shell.ok("label", "ns", shell.namespace, "pod-security.kubernetes.io/enforce=restricted")
     overrides = '--overrides={"spec":{"restartPolicy":"Sometimes"}}'

@@ -133,8 +133,7 @@ class Registry:
         traits.prepare_for_create(kind, obj)
         self._validate(kind, obj, None)
         self._judge(request, obj, None)
-        for warning in warnings.of(kind.id, obj, None):
-            options.warn(warning)
+        self._warn(kind, obj, None, options)
         if self.store.get(kind.id, namespace, meta["name"]) is not None:
             raise already_exists(kind.plural, kind.group, meta["name"])
         if options.dry_run:
@@ -250,8 +249,8 @@ class Registry:
             return old
         self._validate(kind, new, old, subresource)
         self._judge(request, new, old)
-        for warning in warnings.of(kind.id, new, old) if not subresource else ():
-            options.warn(warning)
+        if not subresource:
+            self._warn(kind, new, old, options)
         if options.dry_run:
             return new
         if self._finished(kind, new):
@@ -430,6 +429,11 @@ class Registry:
             for admit in self.admission:
                 obj = admit(self.inside, request, obj, old)
         return obj
+
+    @staticmethod
+    def _warn(kind: Kind, obj: Obj, old: Obj | None, options: Options) -> None:
+        for warning in warnings.of_custom(obj, old) if kind.custom else warnings.of(kind.id, obj, old):
+            options.warn(warning)
 
     def _judge(self, request: AdmissionRequest, obj: Obj, old: Obj | None) -> None:
         if self.inside is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from labrunner.sandbox.kube.api import Obj
 from labrunner.sandbox.kube.schema.quantity import QuantityError, parse
 from labrunner.sandbox.kube.schema.validation import names
+from labrunner.sandbox.kube.schema.validation.metadata import STANDARD_FINALIZERS
 
 _TEMPLATES = {
     "PodTemplate": ("template",),
@@ -33,6 +34,17 @@ _NODE_LABELS = {
 }
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+
+
+def of_custom(new: Obj, old: Obj | None) -> list[str]:
+    """What to warn of on creating or updating a custom resource: finalizers that others may write, too."""
+    before = set((old or {}).get("metadata", {}).get("finalizers") or ())
+    return [
+        f'metadata.finalizers: "{finalizer}": prefer a domain-qualified finalizer name including a path (/) to avoid '
+        "accidental conflicts with other finalizer writers"
+        for finalizer in sorted(set(new["metadata"].get("finalizers") or ()) - before)
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS
+    ]
 
 
 def of(kind_id: str, new: Obj, old: Obj | None) -> list[str]:

@@ -8,7 +8,7 @@ from labrunner.sandbox.kube.field import FieldError
 from labrunner.sandbox.kube.schema.validation import names
 
 _ANNOTATIONS_LIMIT = 256 * 1024
-_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -97,7 +97,7 @@ def standard_finalizers(obj: dict[str, Any]) -> list[FieldError]:
     return [
         field.invalid(f"metadata.finalizers[{index}]", finalizer, text)
         for index, finalizer in enumerate((obj.get("metadata") or {}).get("finalizers") or ())
-        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS
     ]
 
 
