@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,9 +21,8 @@ from labrunner.sandbox.kube.request import Attributes, User
 from labrunner.sandbox.kube.routes import Path
 from labrunner.sandbox.kube.server import ApiServer
 from labrunner.sandbox.kube.status import ApiError
-from labrunner.sandbox.layout import Layout
+from labrunner.sandbox.layout import SNAPSHOT_ID, Layout
 
-SNAPSHOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Answer = Callable[[Path, bytes], Awaitable[object]]
 
 

@@ -26,7 +26,7 @@ from typing import Any
 from labrunner.errors import EnvironmentFault, TimedOut, UsageError
 from labrunner.paths import state_dir
 from labrunner.sandbox import mesh_flavours
-from labrunner.sandbox.layout import Layout
+from labrunner.sandbox.layout import SNAPSHOT_ID, Layout
 from labrunner.sandbox.sockets import remove as remove_sockets
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
@@ -160,7 +160,10 @@ class Sandbox:
     # snapshots
 
     def snapshot_save(self, snapshot_id: str) -> None:
-        """Keep the whole state under this id, replacing an earlier one."""
+        """Keep the whole state under this id, replacing an earlier one. `UsageError` for an id that cannot be one."""
+        if not SNAPSHOT_ID.fullmatch(snapshot_id):
+            hint = "Use letters, digits, '.', '_' and '-', beginning with a letter or digit."
+            raise UsageError(f"'{snapshot_id}' is no name for a snapshot", hint=hint)
         self._ask("save", snapshot_id)
 
     def snapshot_restore(self, snapshot_id: str) -> None:

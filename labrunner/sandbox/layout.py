@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from labrunner.sandbox.sockets import sockets_of
+
+SNAPSHOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What a snapshot may be called: a file's name, and no way out of the folder."""
 
 
 @dataclass(frozen=True, slots=True)
