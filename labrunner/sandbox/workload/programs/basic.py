@@ -18,7 +18,7 @@ from labrunner.sandbox.workload.machine.process import Process, never
 from labrunner.sandbox.workload.programs.options import OptionFault, lacking, parse, wrong
 from labrunner.sandbox.workload.programs.table import program
 from labrunner.sandbox.workload.shell import conditional
-from labrunner.sandbox.workload.shell.builtins import echo_text
+from labrunner.sandbox.workload.shell.builtin_output import echo_text
 from labrunner.sandbox.workload.text import printf
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}

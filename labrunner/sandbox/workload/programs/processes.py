@@ -10,7 +10,7 @@ from labrunner.sandbox.workload.machine import signals
 from labrunner.sandbox.workload.machine.process import Process
 from labrunner.sandbox.workload.programs.options import OptionFault, parse, wrong
 from labrunner.sandbox.workload.programs.table import program
-from labrunner.sandbox.workload.shell.builtins import kill_pid
+from labrunner.sandbox.workload.shell.builtin_jobs import kill_pid
 from labrunner.sandbox.workload.text import regex
 
 

@@ -10,10 +10,15 @@ from labrunner.sandbox.workload.machine.process import Program
 _WHERE = {
     "basic": "echo true false yes sleep printf test [ env printenv pwd date seq expr nohup timeout watch time "
     "which uname hostname arch nproc uptime id whoami groups clear tty sync usleep mktemp init tini pause setsid",
-    "files": "cat ls mkdir rmdir rm cp mv touch ln chmod chown chgrp stat readlink realpath basename dirname find du "
-    "df mount dd truncate install tree",
-    "text": "head tail wc cut sort uniq tr tee grep egrep fgrep xargs nl rev tac paste fold od hexdump xxd cmp diff "
-    "comm split column strings less more jq",
+    "files": "cat mkdir rmdir rm touch ln readlink realpath basename dirname find truncate",
+    "listing": "ls stat du df mount tree",
+    "modes": "chmod chown chgrp",
+    "copying": "cp mv dd install",
+    "text": "head tail wc cut tr tee grep egrep fgrep nl rev tac paste fold split column less more jq",
+    "sorting": "sort uniq comm",
+    "xargs": "xargs",
+    "dumps": "od hexdump xxd strings",
+    "comparing": "cmp diff",
     "encode": "base64 md5sum sha1sum sha256sum sha512sum cksum gzip gunzip zcat",
     "streams": "sed awk",
     "archive": "tar",

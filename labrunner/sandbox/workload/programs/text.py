@@ -1,4 +1,4 @@
-"""Line tools: head, tail, wc, cut, sort, uniq, tr and their like."""
+"""Line tools: head, tail, wc, cut, tr and their like."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import asyncio
 import codecs
 import itertools
 import re
-from collections import deque
-from typing import Any
 
 from labrunner.sandbox.workload.machine.process import Process
 from labrunner.sandbox.workload.programs.files import file_fault, reason
 from labrunner.sandbox.workload.programs.inputs import Inputs, bytes_of, text_of
-from labrunner.sandbox.workload.programs.options import OptionFault, Options, lacking, parse, wrong
+from labrunner.sandbox.workload.programs.options import OptionFault, lacking, parse, wrong
 from labrunner.sandbox.workload.programs.table import program
 from labrunner.sandbox.workload.text import printf
 
 _FOLLOW_SECONDS = 0.2
-_MAX_SORT = 64 * 1024 * 1024
 
 
 def _old_style(words: list[str]) -> list[str]:
@@ -243,140 +240,6 @@ async def cut(process: Process) -> int:
     return inputs.status
 
 
-@program("sort")
-async def sort(process: Process) -> int:
-    words = process.argv[1:]
-    try:
-        options = parse(words, "nrufhk:t:o:bVgMcsziS:T:R", {"numeric-sort": "n", "reverse": "r", "unique": "u",
-                                                            "key": "k=",
-                        "field-separator": "t=", "ignore-case": "f", "human-numeric-sort": "h", "version-sort": "V",
-                        "output": "o=", "random-sort": "R", "stable": "s"})  # fmt: skip
-    except OptionFault as error:
-        return await wrong(process, error, 2)
-    inputs = Inputs(process, options.rest, missing=2)
-    lines: list[str] = []
-    size = 0
-    async for _, raw in inputs.lines():
-        lines.append(text_of(raw).rstrip("\n"))
-        size += len(raw)
-        if size > _MAX_SORT:
-            return await process.fail("memory exhausted", 2)
-    if inputs.status:
-        return inputs.status
-    keys = [_Key(text, options) for text in options.values("k")] or [_Key("1", options)]
-
-    rows: list[tuple[list[object], str]] = []
-    for line in lines:
-        rows.append(([key.value(line) for key in keys], line))
-        await process.breathe()
-    whole = not options.flag("u", "s")
-    backwards = options.flag("r") and not options.values("k")
-    if options.flag("c"):
-        for index, pair in enumerate(itertools.pairwise(rows), 2):
-            if _sorted(list(pair), keys, whole=whole, backwards=backwards)[0] is not pair[0]:
-                where = options.rest[0] if options.rest else "-"
-                return await process.fail(f"{where}:{index}: disorder: {pair[1][1]}")
-        return 0
-    rows = _sorted(rows, keys, whole=whole, backwards=backwards)
-    if options.flag("u"):
-        rows = [row for index, row in enumerate(rows) if not index or rows[index - 1][0] != row[0]]
-    ordered = [line for _, line in rows]
-    text = "".join(f"{line}\n" for line in ordered)
-    if path := options.value("o"):
-        process.fs.write(path, bytes_of(text), process.cwd, process.owner)
-    else:
-        await process.write(text)
-    return 0
-
-
-def _sorted(
-    rows: list[tuple[list[Any], str]], keys: list[_Key], *, whole: bool, backwards: bool
-) -> list[tuple[list[Any], str]]:
-    """By the first key, then the next ones, at last by the whole line: stable sorts in the opposite order."""
-    found = sorted(rows, key=lambda row: row[1], reverse=backwards) if whole else list(rows)
-    for number in reversed(range(len(keys))):
-        found.sort(key=lambda row, number=number: row[0][number], reverse="r" in keys[number].letters)  # type: ignore[misc]
-    return found
-
-
-class _Key:
-    """`-k 2,3nr`"""
-
-    def __init__(self, text: str, options: Options) -> None:
-        found = re.fullmatch(r"(\d+)(?:\.(\d+))?([a-zA-Z]*)(?:,(\d+)(?:\.(\d+))?([a-zA-Z]*))?", text)
-        self.start = int(found[1]) if found else 1
-        self.start_char = int(found[2] or 1) if found else 1
-        self.end = int(found[4]) if found and found[4] else 0
-        letters = (found[3] or "") + (found[6] or "") if found else ""
-        given = letters or "".join(k for k in "nrfhbVgM" if options.flag(k))
-        self.separator = options.value("t")
-        self.letters = given
-        self.whole = not options.values("k")
-
-    def _of(self, line: str) -> str:
-        if self.whole:
-            return line
-        if self.separator:
-            cells = line.split(self.separator)
-            return self.separator.join(cells[self.start - 1 : self.end or None])[self.start_char - 1 :]
-        cells = re.findall(r"\s*\S+", line)
-        return "".join(cells[self.start - 1 : self.end or None])
-
-    def value(self, line: str) -> object:
-        """What is compared of a line."""
-        return self._value(self._of(line))
-
-    def _value(self, text: str) -> object:
-        if "b" in self.letters or not self.separator:
-            text = text.lstrip() if not self.whole or set("nhgM") & set(self.letters) else text
-        if "h" in self.letters:
-            found = re.match(r"\s*(-?\d*\.?\d*)([KMGTP]?)", text)
-            number = float(found[1]) if found and found[1] not in ("", "-", ".") else 0.0
-            return " KMGTP".index(found[2] or " ") if found and not number else number * 1024.0 ** " KMGTP".index(
-                (found[2] if found else "") or " ")  # fmt: skip
-        if "n" in self.letters or "g" in self.letters:
-            found = re.match(r"\s*(-?\d*\.?\d+)", text)
-            return float(found[1]) if found else 0.0
-        if "V" in self.letters:
-            return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.findall(r"\d+|\D+", text)]
-        if "M" in self.letters:
-            months = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-            return months.index(text[:3].upper()) + 1 if text[:3].upper() in months else 0
-        return text.upper() if "f" in self.letters else text
-
-
-@program("uniq")
-async def uniq(process: Process) -> int:
-    try:
-        options = parse(
-            process.argv[1:], "cduif:s:w:", {"count": "c", "repeated": "d", "unique": "u", "ignore-case": "i"}
-        )
-    except OptionFault as error:
-        return await wrong(process, error)
-    skip = int(options.value("f", "0") or 0)
-    inputs = Inputs(process, options.rest[:1])
-    previous, count = "", 0
-
-    def key(line: str) -> str:
-        text = re.sub(rf"^(?:\s*\S+){{{skip}}}", "", line) if skip else line
-        return text.lower() if options.flag("i") else text
-
-    async def flush() -> None:
-        if not count or (options.flag("d") and count < 2) or (options.flag("u") and count > 1):
-            return
-        await process.line(f"{count:7d} {previous}" if options.flag("c") else previous)
-
-    async for _, raw in inputs.lines():
-        line = text_of(raw).rstrip("\n")
-        if count and key(line) == key(previous):
-            count += 1
-            continue
-        await flush()
-        previous, count = line, 1
-    await flush()
-    return inputs.status
-
-
 _TR_CLASSES = {
     "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "lower": "abcdefghijklmnopqrstuvwxyz", "digit": "0123456789",
     "space": " \t\n\r\f\v", "blank": " \t", "punct": "".join(chr(c) for c in range(33, 127) if not chr(c).isalnum()),
@@ -471,99 +334,6 @@ async def tee(process: Process) -> int:
     return status
 
 
-@program("xargs")
-async def xargs(process: Process) -> int:
-    try:
-        options = parse(process.argv[1:], "0n:I:rtP:d:L:s:i::", {"null": "0", "max-args": "n=", "no-run-if-empty": "r",
-                        "max-procs": "P=", "delimiter": "d=", "verbose": "t"}, permute=False)  # fmt: skip
-    except OptionFault as error:
-        return await wrong(process, error)
-    text = text_of(await process.stdin.readall())
-    replace = options.value("I") or ("{}" if options.flag("i") else "")
-    if options.flag("0"):
-        items = [item for item in text.split("\0") if item]
-    elif options.flag("d"):
-        items = [i for i in text.split(printf.unescape(options.value("d"))[0] or "\n") if i.strip("\n")]
-    elif replace:
-        items = [line.strip() for line in text.splitlines() if line.strip()]
-    else:
-        items = _words(text)
-    command = options.rest or ["echo"]
-    size = (
-        int(options.value("n") or options.value("L") or 0)
-        if (options.value("n") or options.value("L") or "0").isdigit()
-        else 0
-    )
-    batches: list[list[str]]
-    if replace:
-        batches = [[word.replace(replace, item) for word in command] for item in items]
-    else:
-        groups = [items[i : i + size] for i in range(0, len(items), size)] if size else [items] if items else []
-        if not groups and not options.flag("r") and process.container.family == "debian":
-            groups = [[]]
-        if not groups and not options.flag("r") and process.container.family != "debian":
-            groups = [[]]
-        batches = [[*command, *group] for group in groups]
-    width = options.value("P", "1")
-    gate = asyncio.Semaphore(max(1, min(64, int(width) if width.isdigit() else 1)) if width != "0" else 64)
-    status = 0
-
-    async def one(words: list[str]) -> int:
-        async with gate:
-            if options.flag("t"):
-                await process.error(" ".join(words) + "\n")
-            try:
-                return await process.call(words)
-            except OSError as error:
-                await process.say(f"{words[0]}: {reason(error)}")
-                return 127 if isinstance(error, FileNotFoundError) else 126
-
-    if width == "1":
-        for words in batches:
-            code = await one(words)
-            if code in (126, 127):
-                return code
-            if code == 255:
-                return 124
-            status = 123 if code else status
-        return status
-    codes = await asyncio.gather(*(one(words) for words in batches))
-    return 123 if any(codes) else 0
-
-
-def _words(text: str) -> list[str]:
-    """Blank separated, with quotes and backslashes."""
-    found: list[str] = []
-    current: list[str] | None = None
-    quote = ""
-    at = 0
-    while at < len(text):
-        char = text[at]
-        at += 1
-        if quote:
-            if char == quote:
-                quote = ""
-            else:
-                current = [*(current or []), char]
-        elif char in "'\"":
-            quote = char
-            current = current or []
-        elif char == "\\" and at < len(text):
-            current = [*(current or []), text[at]]
-            at += 1
-        elif char in " \t\n":
-            if current is not None:
-                found.append("".join(current))
-                current = None
-        elif current is None:
-            current = [char]
-        else:
-            current.append(char)
-    if current is not None:
-        found.append("".join(current))
-    return found
-
-
 @program("nl")
 async def nl(process: Process) -> int:
     number = 1
@@ -629,151 +399,6 @@ async def less(process: Process) -> int:
     return inputs.status
 
 
-@program("od", "hexdump", "xxd")
-async def od(process: Process) -> int:
-    kind = process.name
-    flags = "".join(w[1:] for w in process.argv[1:] if w.startswith("-"))
-    taking = ("-A", "-t", "-n", "-N", "-l")
-    names = [w for before, w in itertools.pairwise(process.argv) if not w.startswith("-") and before not in taking]
-    data = b""
-    inputs = Inputs(process, names)
-    async for _, piece in inputs.whole():
-        data += piece
-    radix = next((w[2:] or after for w, after in itertools.pairwise([*process.argv, ""]) if w.startswith("-A")), "o")
-    hexadecimal = "x" in flags.replace("An", "")
-    for start in range(0, len(data), 16):
-        row = data[start : start + 16]
-        shown = "".join(chr(b) if 32 <= b < 127 else "." for b in row)
-        if kind == "xxd":
-            cells = " ".join(row[i : i + 2].hex() for i in range(0, len(row), 2))
-            await process.line(f"{start:08x}: {cells:<39}  {shown}")
-        elif kind == "od" and hexadecimal and "1" in flags:
-            await process.line(f"{_offset(start, radix)} {' '.join(f'{b:02x}' for b in row)}")
-        elif kind == "hexdump" or hexadecimal:
-            cells = " ".join(f"{b:02x}" for b in row[:8]) + "  " + " ".join(f"{b:02x}" for b in row[8:])
-            await process.line(f"{start:08x}  {cells:<49} |{shown}|")
-        elif "c" in flags:
-            names_ = {0: "\\0", 7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
-            cells = " ".join(f"{names_.get(b, chr(b) if 32 <= b < 127 else f'{b:03o}'):>3}" for b in row)
-            await process.line(f"{_offset(start, radix)} {cells}")
-        else:
-            words = " ".join(f"{int.from_bytes(row[i : i + 2], 'little'):06o}" for i in range(0, len(row), 2))
-            await process.line(f"{_offset(start, radix)} {words}")
-        await process.breathe()
-    if kind == "od" and radix != "n":
-        await process.line(_offset(len(data), radix))
-    elif kind == "hexdump" and data:
-        await process.line(f"{len(data):08x}")
-    return inputs.status
-
-
-def _offset(value: int, radix: str) -> str:
-    return {"n": "", "d": f"{value:07d}", "x": f"{value:06x}"}.get(radix, f"{value:07o}")
-
-
-@program("cmp")
-async def cmp(process: Process) -> int:
-    words = [w for w in process.argv[1:] if not w.startswith("-") or w == "-"]
-    if len(words) < 2:
-        return await lacking(process, 2)
-    found = []
-    async for _, data in Inputs(process, words[:2], missing=2).whole():
-        found.append(data)
-    if len(found) < 2:
-        return 2
-    a, b = found
-    if a == b:
-        return 0
-    index = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    if "-s" not in process.argv:
-        if index < min(len(a), len(b)):
-            unit = "byte" if process.container.family == "debian" else "char"
-            await process.line(
-                f"{words[0]} {words[1]} differ: {unit} {index + 1}, line {a.count(bytes((10,)), 0, index) + 1}"
-            )
-        else:
-            await process.error(f"cmp: EOF on {words[0] if len(a) < len(b) else words[1]}\n")
-    return 1
-
-
-@program("diff")
-async def diff(process: Process) -> int:
-    import difflib
-
-    words = [w for w in process.argv[1:] if not w.startswith("-") or w == "-"]
-    if len(words) != 2:
-        return await lacking(process, 2)
-    found = []
-    for word in words:
-        try:
-            stream = process.stdin.retain() if word == "-" else process.open(word)
-        except OSError as error:
-            gnu = process.container.family == "debian"
-            return await process.fail(f"{word}: {reason(error)}" if gnu else f"can't stat '{word}': {reason(error)}", 2)
-        try:
-            found.append(text_of(await stream.readall()).splitlines(keepends=True))
-        finally:
-            stream.release()
-    if found[0] == found[1]:
-        return 0
-    if any(w in ("-q", "--brief") for w in process.argv):
-        await process.line(f"Files {words[0]} and {words[1]} differ")
-        return 1
-    if sum(map(len, found)) > 20_000:
-        return await process.fail("files too large", 2)
-    flags = [w for w in process.argv[1:] if w.startswith("-") and w != "-"]
-    if process.container.family == "debian" and not any(f.startswith(("-u", "-U", "--unified")) for f in flags):
-        lines = normal_diff(found[0], found[1])
-    else:
-        lines = list(difflib.unified_diff(found[0], found[1], words[0], words[1]))
-    for line in lines:
-        await process.write(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n")
-    return 1
-
-
-def normal_diff(old: list[str], new: list[str]) -> list[str]:
-    """The format of `diff` without options: `2c2`, `< old`, `---`, `> new`."""
-    import difflib
-
-    def span(start: int, end: int) -> str:
-        return f"{start + 1},{end}" if end - start > 1 else str(max(start + 1 if end > start else start, 0))
-
-    out: list[str] = []
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "equal":
-            continue
-        out.append(f"{span(i1, i2)}{ {'replace': 'c', 'delete': 'd', 'insert': 'a'}[tag] }{span(j1, j2)}\n")
-        out.extend(f"< {line}" for line in old[i1:i2])
-        if tag == "replace":
-            out.append("---\n")
-        out.extend(f"> {line}" for line in new[j1:j2])
-    return out
-
-
-@program("comm")
-async def comm(process: Process) -> int:
-    hidden = set("".join(w[1:] for w in process.argv[1:] if re.fullmatch(r"-[123]+", w)))
-    words = [w for w in process.argv[1:] if not re.fullmatch(r"-[123]+", w)]
-    queues = []
-    async for _, data in Inputs(process, words[:2]).whole():
-        queues.append(deque(text_of(data).splitlines()))
-    if len(queues) < 2:
-        return 1
-    a, b = queues
-    while a or b:
-        if a and (not b or a[0] < b[0]):
-            column, line = 1, a.popleft()
-        elif b and (not a or b[0] < a[0]):
-            column, line = 2, b.popleft()
-        else:
-            column, line = 3, a.popleft()
-            b.popleft()
-        if str(column) not in hidden:
-            indent = sum(str(c) not in hidden for c in range(1, column))
-            await process.line("\t" * indent + line)
-    return 0
-
-
 @program("split")
 async def split(process: Process) -> int:
     options = parse(process.argv[1:], "l:b:", {"lines": "l=", "bytes": "b="})
@@ -789,14 +414,6 @@ async def split(process: Process) -> int:
         parts = [b"".join(lines[i : i + count]) for i in range(0, len(lines), count)]
     for index, part in enumerate(parts[:676]):
         process.fs.write(f"{prefix}{chr(97 + index // 26)}{chr(97 + index % 26)}", part, process.cwd, process.owner)
-    return 0
-
-
-@program("strings")
-async def strings(process: Process) -> int:
-    async for _, data in Inputs(process, [w for w in process.argv[1:] if not w.startswith("-")]).whole():
-        for found in re.findall(rb"[\x20-\x7e\t]{4,}", data):
-            await process.write(found + b"\n")
     return 0
 
 
