@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labrunner.sandbox.workload.shell import starting
 from labrunner.sandbox.workload.shell.executor import Shell, find_builtin
 from labrunner.sandbox.workload.shell.messages import quoted
 from labrunner.sandbox.workload.shell.registry import builtin
@@ -102,5 +103,5 @@ async def _command(shell: Shell, words: list[str]) -> int:
             words, parent=shell.process, env=shell.state.environment(), cwd=shell.process.cwd
         )
     except OSError as error:
-        return await shell._not_started(words[0], error)
+        return await starting.not_started(shell, words[0], error)
     return await shell._wait(child)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import time
 from typing import TYPE_CHECKING
 
 from labrunner.sandbox.workload.filesystem.tree import FileSystem, Owner, fault
-from labrunner.sandbox.workload.machine.container import DEFAULT_PATH
 from labrunner.sandbox.workload.machine.process import Exited, Process, waited
 from labrunner.sandbox.workload.machine.stream import Bytes, Collected, Pipe, Stream
-from labrunner.sandbox.workload.shell import conditional, messages, pattern
+from labrunner.sandbox.workload.shell import compound, messages, redirection, starting
 from labrunner.sandbox.workload.shell.expansion import Expander
 from labrunner.sandbox.workload.shell.parser import parse
 from labrunner.sandbox.workload.shell.state import (
@@ -26,24 +24,16 @@ from labrunner.sandbox.workload.shell.state import (
 )
 from labrunner.sandbox.workload.shell.syntax import (
     AndOr,
-    ArithmeticCommand,
-    ArithmeticFor,
     Assignment,
-    Case,
     Command,
-    Conditional,
-    For,
     Function,
-    Group,
-    If,
-    Loop,
     Pipeline,
     ProcessFile,
-    Redirect,
     Sequence,
     ShellSyntaxError,
     Simple,
     Subshell,
+    describe,
 )
 
 if TYPE_CHECKING:
@@ -52,14 +42,6 @@ if TYPE_CHECKING:
 MAX_CALLS = 200
 """Nested functions, `eval`s and substitutions."""
 _LOOP_BREATH = 64
-
-
-class RedirectFault(OSError):
-    """A file that could not be opened for a redirection."""
-
-    def __init__(self, cause: OSError, path: str, *, reading: bool) -> None:
-        super().__init__(cause.errno, cause.strerror or "", path)
-        self.reading = reading
 
 
 class Shell:
@@ -142,7 +124,7 @@ class Shell:
         elif isinstance(command, Subshell):
             status = await self._subshell(command)
         else:
-            return await self._compound(command)
+            return await compound.compound(self, command)
         self.state.status = status
         self._check_errexit(command, status)
         return status
@@ -190,120 +172,6 @@ class Shell:
             return await self.run(sequence) == 0
         finally:
             self.conditions -= 1
-
-    async def _compound(self, command: Command) -> int:
-        try:
-            saved = await self._redirect_here(command.redirects)
-        except OSError as error:
-            self.state.status = status = await self._redirect_failed(error)
-            self._check_errexit(command, status)
-            return status
-        try:
-            status = await self._run_compound(command)
-        finally:
-            self._restore(saved)
-        self.state.status = status
-        return status
-
-    async def _run_compound(self, command: Command) -> int:
-        match command:
-            case Group():
-                return await self.run(command.body)
-            case If():
-                for condition, body in command.branches:
-                    if await self._condition(condition):
-                        return await self.run(body)
-                return await self.run(command.otherwise) if command.otherwise else 0
-            case Loop():
-                return await self._loop(command)
-            case For():
-                return await self._for(command)
-            case ArithmeticFor():
-                return await self._arithmetic_for(command)
-            case Case():
-                return await self._case(command)
-            case ArithmeticCommand():
-                status = int(await self.expander.number(await self._arithmetic_text(command.expression)) == 0)
-                self._check_errexit(command, status)
-                return status
-            case Conditional():
-                status = await conditional.evaluate(self, command)
-                self._check_errexit(command, status)
-                return status
-        raise ShellFault("cannot run this", 2)
-
-    async def _arithmetic_text(self, text: str) -> str:
-        from labrunner.sandbox.workload.shell.words import WordReader
-
-        return await self.expander.text(WordReader(text, flavour=self.state.flavour).here_text())
-
-    async def _body(self, body: Sequence) -> tuple[int, bool]:
-        """(status, whether the loop goes on)."""
-        self.loops += 1
-        try:
-            return await self.run(body), True
-        except LoopBreak as stop:
-            if stop.levels > 1 and self.loops > 1:
-                raise LoopBreak(stop.levels - 1) from None
-            return self.state.status, False
-        except LoopContinue as again:
-            if again.levels > 1 and self.loops > 1:
-                raise LoopContinue(again.levels - 1) from None
-            return self.state.status, True
-        finally:
-            self.loops -= 1
-
-    async def _loop(self, command: Loop) -> int:
-        status = 0
-        while await self._condition(command.condition) != command.until:
-            status, more = await self._body(command.body)
-            if not more:
-                break
-            await self.process.breathe()
-        return status
-
-    async def _for(self, command: For) -> int:
-        values = self.state.positional if command.words is None else await self.expander.fields(command.words)
-        status = 0
-        for value in list(values):
-            self.state.set(command.name, value)
-            if "xtrace" in self.state.options and self.state.flavour == "bash":
-                shown = " ".join(messages.traced(v, "bash") for v in values)
-                await self.process.error(f"+ for {command.name} in {shown}\n")
-            status, more = await self._body(command.body)
-            if not more:
-                break
-            await self.process.breathe()
-        return status
-
-    async def _arithmetic_for(self, command: ArithmeticFor) -> int:
-        status = 0
-        await self.expander.number(await self._arithmetic_text(command.start))
-        while not command.condition.strip() or await self.expander.number(
-            await self._arithmetic_text(command.condition)
-        ):
-            status, more = await self._body(command.body)
-            if not more:
-                break
-            await self.expander.number(await self._arithmetic_text(command.step))
-            await self.process.breathe()
-        return status
-
-    async def _case(self, command: Case) -> int:
-        subject = await self.expander.text(command.subject)
-        status, falling = 0, False
-        for patterns, body, terminator in command.items:
-            if not falling:
-                for word in patterns:
-                    if pattern.matches(pattern.compiled(await self.expander.pieces(word)), subject):
-                        break
-                else:
-                    continue
-            status = await self.run(body)
-            falling = terminator == ";&"
-            if terminator == ";;":
-                break
-        return status
 
     # processes
 
@@ -437,12 +305,12 @@ class Shell:
     async def _subshell(self, command: Subshell) -> int:
         opened: dict[int, Stream] = {}
         try:
-            descriptors = await self._redirected(command.redirects, opened)
+            descriptors = await redirection.redirected(self, command.redirects, opened)
             child = self._fork(command.body, descriptors)
         except OSError as error:
-            return await self._redirect_failed(error)
+            return await redirection.redirect_failed(self, error)
         finally:
-            _release(opened)
+            redirection.release(opened)
         return await self._wait(child)
 
     async def _background(self, command: Command) -> int:
@@ -507,7 +375,7 @@ class Shell:
         builtin = find_builtin(name, state.flavour)
         if builtin is not None:
             return await self._in_place(command, words, builtin)
-        return await self._external(command, words)
+        return await starting.external(self, command, words)
 
     async def _aliased(self, words: list[str]) -> int:
         name = words[0]
@@ -523,13 +391,13 @@ class Shell:
             await self._assign_all(command)
         if command.redirects:
             try:
-                saved = await self._redirect_here(command.redirects)
+                saved = await redirection.redirect_here(self, command.redirects)
             except OSError as error:
-                return await self._redirect_failed(error)
+                return await redirection.redirect_failed(self, error)
             try:
                 await self._assign_all(command if not bash else Simple())
             finally:
-                self._restore(saved)
+                redirection.restore(self, saved)
         elif not bash:
             await self._assign_all(command)
         if "xtrace" in self.state.options and command.assignments:
@@ -577,9 +445,9 @@ class Shell:
         state = self.state
         special = builtin is not None and words[0] in _SPECIAL
         try:
-            saved = await self._redirect_here(command.redirects)
+            saved = await redirection.redirect_here(self, command.redirects)
         except OSError as error:
-            status = await self._redirect_failed(error)
+            status = await redirection.redirect_failed(self, error)
             if special and state.flavour != "bash":
                 raise ShellFault("", status) from error
             return status
@@ -596,7 +464,7 @@ class Shell:
             if builtin is None:
                 return await self.call(words)
             if words[0] == "exec":
-                return await self._exec(words[1:], saved)
+                return await starting.exec_(self, words[1:], saved)
             try:
                 return await builtin(self, words[1:])
             except BrokenPipeError:
@@ -608,7 +476,7 @@ class Shell:
                 await self.process.error(self.message(f"{words[0]}: {error_text(error)}"))
                 return 1
         finally:
-            self._restore(saved)
+            redirection.restore(self, saved)
             if not special:
                 for name, variable in hidden.items():
                     if variable is None:
@@ -638,196 +506,7 @@ class Shell:
                 else:
                     state.variables[name] = variable
 
-    async def _exec(self, words: list[str], saved: dict[int, Stream | None]) -> int:
-        """`exec`: redirections stay; with a command this process becomes it."""
-        if not words:
-            _release({n: s for n, s in saved.items() if s is not None})
-            saved.clear()
-            return 0
-        try:
-            child = self.process.container.execute(
-                words, parent=self.process, env=self.state.environment(), cwd=self.process.cwd
-            )
-        except OSError as error:
-            await self._not_started(words[0], error, exec_=True)
-            raise Exited(126 if not isinstance(error, FileNotFoundError) else 127) from error
-        for number in (1, 2, 3, 10, 12, 15):
-            self.process.handlers[number] = child.kill
-        self.process.serves = True
-        raise Exited(await waited(child))
-
-    async def _external(self, command: Simple, words: list[str]) -> int:
-        opened: dict[int, Stream] = {}
-        try:
-            try:
-                descriptors = await self._redirected(command.redirects, opened)
-            except OSError as error:
-                return await self._redirect_failed(error)
-            env = self.state.environment()
-            for assignment in command.assignments:
-                env[assignment.name] = await self.expander.text(assignment.value)
-            if self.becomes and not self.state.traps:
-                return await self._become(words, descriptors, env)
-            try:
-                child = self.process.container.execute(
-                    words, parent=self.process, descriptors=descriptors, env=env, cwd=self.process.cwd
-                )
-            except OSError as error:
-                return await self._instead(words, descriptors, env, error)
-        finally:
-            _release(opened)
-        return await self._wait(child)
-
-    async def _become(self, words: list[str], descriptors: dict[int, Stream], env: dict[str, str]) -> int:
-        """Run the program in this very process."""
-        process = self.process
-        try:
-            program, argv = process.container.resolve(words, env.get("PATH", DEFAULT_PATH), process.cwd, process.owner)
-        except OSError as error:
-            return await self._instead(words, descriptors, env, error)
-        current = process.descriptors
-        for stream in descriptors.values():
-            stream.retain()
-        for stream in current.values():
-            stream.release()
-        current.clear()
-        current.update(descriptors)
-        process.argv, process.env = argv, dict(env)
-        return await program(process)
-
-    async def _instead(
-        self, words: list[str], descriptors: dict[int, Stream], env: dict[str, str], error: OSError
-    ) -> int:
-        """What happens when a program cannot be started: it is a script without `#!`, or it is said."""
-        if error.errno == errno.ENOEXEC:
-            return await self._script(words, descriptors, env)
-        return await self._not_started(words[0], error, descriptors.get(2))
-
-    async def _script(self, words: list[str], descriptors: dict[int, Stream], env: dict[str, str]) -> int:
-        """A file without `#!` is run by the shell itself."""
-        container, process = self.process.container, self.process
-        where = container.which(words[0], env.get("PATH", ""), process.cwd, process.owner)
-        data = self.process.fs.read(where, process.cwd, process.owner)
-        if b"\0" in data[:512]:
-            await self.process.error(self.message(f"{words[0]}: Exec format error"))
-            return 126
-        shown = words[0] if "/" in words[0] else where
-        child = container.execute([process.argv[0] or "sh", shown, *words[1:]], parent=process,
-                                  descriptors=descriptors, env=env, cwd=process.cwd)  # fmt: skip
-        return await self._wait(child)
-
-    async def _not_started(
-        self, name: str, error: OSError, stderr: Stream | None = None, *, exec_: bool = False
-    ) -> int:
-        """Say why a command could not be started: 127 when it is not there, else 126."""
-        bash = self.state.flavour == "bash"
-        if isinstance(error, FileNotFoundError):
-            if "/" in name:
-                text = f"{name}: No such file or directory" if bash else f"{name}: not found"
-            else:
-                text = f"{name}: command not found" if bash and not exec_ else f"{name}: not found"
-            text = f"exec: {text}" if exec_ else text
-            status = 127
-        elif error.errno == errno.EAGAIN:
-            raise ShellFault("fork: retry: Resource temporarily unavailable" if bash else "can't fork: " + (
-                os.strerror(errno.EAGAIN)), 254 if bash else 2) from error  # fmt: skip
-        else:
-            directory = self.process.fs.is_dir(name, self.process.cwd) if "/" in name else False
-            word = "Is a directory" if directory and bash else error.strerror or "Permission denied"
-            text, status = f"{name}: {word}", 126
-        stream = stderr or self.process.descriptors.get(2)
-        if stream is not None:
-            await stream.write(self.message(text).encode("utf-8", "surrogateescape"))
-        return status
-
     # redirections
-
-    async def _redirected(self, redirects: list[Redirect], opened: dict[int, Stream]) -> dict[int, Stream]:
-        """Descriptors for a command; those newly opened are also in `opened`, for the caller to release."""
-        found = dict(self.process.descriptors)
-        for redirect in redirects:
-            await self._apply(redirect, found, opened)
-        return found
-
-    async def _apply(self, redirect: Redirect, found: dict[int, Stream], opened: dict[int, Stream]) -> None:
-        op = redirect.op
-        number = redirect.descriptor if redirect.descriptor is not None else 0 if op[0] == "<" else 1
-        if op in ("<<", "<<-", "<<<"):
-            text = await self.expander.text(redirect.target)
-            stream: Stream = Bytes((text + ("\n" if op == "<<<" else "")).encode("utf-8", "surrogateescape"))
-        else:
-            fields = await self.expander.fields([redirect.target])
-            if len(fields) != 1:
-                raise OSError(errno.EINVAL, "ambiguous redirect", "")
-            target = fields[0]
-            if op in ("<&", ">&") and (target == "-" or target.rstrip("-").isdigit()):
-                if target == "-":
-                    found.pop(number, None)
-                    return
-                source = found.get(int(target.rstrip("-")))
-                if source is None:
-                    raise OSError(errno.EBADF, os.strerror(errno.EBADF), target)
-                stream = source.retain()
-            else:
-                how = {"<": "r", "<>": "+", ">>": "a", "&>>": "a"}.get(op, "w")
-                if op == ">" and "noclobber" in self.state.options and self.process.fs.exists(target, self.process.cwd):
-                    words = "cannot overwrite existing file" if self.state.flavour == "bash" else "File exists"
-                    raise OSError(errno.EEXIST, words, target)
-                try:
-                    stream = self.process.open(target, how)
-                except OSError as error:
-                    raise RedirectFault(error, target, reading=how == "r") from error
-        key = max(opened, default=-1) + 1
-        opened[key] = stream
-        found[number] = stream
-        if op in ("&>", "&>>") or (op == ">&" and redirect.descriptor is None and not fields[0].isdigit()):
-            found[2] = stream
-
-    async def _redirect_here(self, redirects: list[Redirect]) -> dict[int, Stream | None]:
-        """Redirect this process itself; what was there before, to be put back by `_restore`."""
-        if not redirects:
-            return {}
-        opened: dict[int, Stream] = {}
-        try:
-            found = await self._redirected(redirects, opened)
-        except OSError:
-            _release(opened)
-            raise
-        saved: dict[int, Stream | None] = {}
-        current = self.process.descriptors
-        for number in {*found, *current}:
-            if found.get(number) is not current.get(number):
-                saved[number] = current.get(number)
-                if number in found:
-                    current[number] = found[number].retain()
-                else:
-                    del current[number]
-        _release(opened)
-        return saved
-
-    def _restore(self, saved: dict[int, Stream | None]) -> None:
-        current = self.process.descriptors
-        for number, stream in saved.items():
-            now = current.pop(number, None)
-            if now is not None and now is not stream:
-                now.release()
-            if stream is not None:
-                current[number] = stream
-
-    async def _redirect_failed(self, error: OSError) -> int:
-        """Say why a redirection failed; the command's status."""
-        name, flavour = error.filename or "", self.state.flavour
-        if flavour == "bash" or error.errno == errno.EBADF:
-            text = f"{name}: {error.strerror}"
-        else:
-            reading = isinstance(error, RedirectFault) and error.reading
-            verb = ("cannot " if flavour == "dash" else "can't ") + ("open" if reading else "create")
-            missing = {
-                "dash": ("Directory nonexistent", "No such file"), "ash": ("nonexistent directory", "no such file")
-            }[flavour][reading]  # fmt: skip
-            text = f"{verb} {name}: {missing if error.errno == errno.ENOENT else error.strerror}"
-        await self.process.error(self.message(text))
-        return 2 if flavour == "dash" else 1
 
     # substitutions
 
@@ -912,17 +591,3 @@ def find_builtin(name: str, flavour: str) -> Builtin | None:
 def error_text(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
     return f"{name}{error.strerror or error}"
-
-
-def describe(command: Command) -> str:
-    """Roughly the command's text, for `jobs`."""
-    if isinstance(command, Simple):
-        return " ".join("".join(getattr(p, "text", "$") for p in w.parts) for w in command.words)
-    if isinstance(command, Pipeline):
-        return " | ".join(describe(c) for c in command.commands)
-    return type(command).__name__.lower()
-
-
-def _release(streams: dict[int, Stream]) -> None:
-    for stream in streams.values():
-        stream.release()

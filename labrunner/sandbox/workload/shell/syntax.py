@@ -192,3 +192,12 @@ class Case(Command):
 class Function(Command):
     name: str = ""
     body: Command = field(default_factory=Command)
+
+
+def describe(command: Command) -> str:
+    """Roughly the command's text, for `jobs`."""
+    if isinstance(command, Simple):
+        return " ".join("".join(getattr(p, "text", "$") for p in w.parts) for w in command.words)
+    if isinstance(command, Pipeline):
+        return " | ".join(describe(c) for c in command.commands)
+    return type(command).__name__.lower()
