@@ -150,7 +150,7 @@ class ScriptedMesh:
         return replace(exchange, answers=answers)
 
     def _exchange(self, request: Request) -> Exchange:
-        pod = request.source.removeprefix("pod/")
+        pod = request.source.rpartition("/")[2]
         if any(pod.startswith(name) for name in self.cannot):
             return Exchange(request, fault=f"{request.source} has no curl.", at=AT)
         if any(pod.startswith(who) and what in request.url for who, what in self.denied):

@@ -296,9 +296,11 @@ async def test_a_failing_request_check_is_traced_from_the_lab_screen() -> None:
     step = replace(lab.steps[0], checks=(Check("denied", "request", {}, "notify is refused"), *lab.steps[0].checks))
     lab = replace(lab, parts=(replace(lab.parts[0], steps=(step,)), *lab.parts[1:]))
     engine = ScriptedEngine(lab)
-    engine.mesh = ScriptedMesh()
+    engine.mesh = source = ScriptedMesh()
     engine.failing["denied"] = Finding("status", "It answers 403.", "200", "403", "GET http://payment.tenant-a:8080/x")
-    engine.requests["denied"] = [Request("http://payment.tenant-a:8080/x", "pod/notify-1", "tenant-a")]
+    engine.requests["denied"] = [
+        Request("http://payment.tenant-a:8080/x", "deployment/notify", "tenant-a", "notify", curl=("--http1.1",))
+    ]
     async with running(lab=lab, engine=engine) as stage:
         await stage.press("t")
         await stage.shows("No check that sends a request fails here")
@@ -307,8 +309,16 @@ async def test_a_failing_request_check_is_traced_from_the_lab_screen() -> None:
         await stage.press("t")
         await stage.until(lambda: isinstance(stage.app.screen, TraceScreen))
         await stage.shows("decided here")
-        await stage.press("escape")
-        assert isinstance(stage.app.screen, LabScreen)
+        assert "client    notify.tenant-a" in stage.text()
+        await stage.press("e")
+        await stage.until(lambda: isinstance(stage.app.screen, ComposerScreen))
+        await stage.until(lambda: stage.app.screen.query_one("#ask-from", Select).value == "tenant-a/notify")
+        await stage.press("f5")
+        await stage.until(lambda: len(source.sent) == 2)
+        sent = source.sent[1][0]
+        assert (sent.source, sent.container, sent.curl) == ("pod/notify-7ccd97b5f-9s2km", "notify", ("--http1.1",))
+        await stage.press("escape", "escape")
+        await stage.until(lambda: isinstance(stage.app.screen, LabScreen))
 
 
 async def test_the_wide_lab_screen_has_a_small_map_that_opens_the_large_one() -> None:

@@ -48,9 +48,9 @@ def name_of(request: Request, picture: Picture) -> str:
     """Who sends a request, as the picture calls it."""
     if request.source == HOST:
         return "this machine"
-    pod = request.source.removeprefix("pod/")
+    pod = request.source.rpartition("/")[2]
     node = next((n for n in picture.nodes if n.namespace == request.namespace and n.caller == pod), None)
-    name = node.name if node else pod.removeprefix("deploy/")
+    name = node.name if node else pod
     return f"{name}.{request.namespace}" if request.namespace else name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events, on
@@ -128,6 +129,7 @@ class ComposerScreen(MeshBase):
         self._extra = request
 
     _extra: Request | None = None
+    """What the form was filled from: it may have a container and options for curl, which the form has no fields for."""
 
     def _choose_caller(self, request: Request) -> None:
         chosen = self.query_one("#ask-from", Select)
@@ -157,8 +159,13 @@ class ComposerScreen(MeshBase):
         data = self.query_one("#ask-data", TextArea).text
         if method == ("POST" if data else "GET"):
             method = ""
-        extra = self._extra.curl if self._extra is not None and self._extra.url == url else ()
-        return Request(url, source, namespace, method=method, headers=headers, data=data, curl=extra, timeout=10.0)
+        made = Request(url, source, namespace, method=method, headers=headers, data=data, timeout=10.0)
+        given = self._extra
+        if given is None:
+            return made
+        same = name_of(given, self.picture) == name_of(made, self.picture)
+        container, curl = given.container if same else "", given.curl if given.url == url else ()
+        return replace(made, container=container, curl=curl)
 
     def _times(self) -> int:
         text = self.query_one("#ask-times", Input).value.strip()

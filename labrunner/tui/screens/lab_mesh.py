@@ -74,6 +74,8 @@ class LabMesh(LabActions):
         if wanted:
             self.notify("The check's request is sent once more, to see where it ends.", timeout=3)
             self._trace_check(desk, self.step, wanted[0])
+        elif view.checking:
+            self.notify("The checks are still being asked. Once one that sends a request fails, this shows its way.")
         elif desk.history:
             self._open_trace(desk, desk.history[-1])
         else:
