@@ -447,11 +447,11 @@ class Awk:
                     return left * right
                 case "/":
                     if right == 0:
-                        raise AwkFault("division by zero")
+                        raise AwkFault("cmd. line:1: Division by zero")
                     return left / right
                 case "%":
                     if right == 0:
-                        raise AwkFault("division by zero in %")
+                        raise AwkFault("cmd. line:1: Division by zero")
                     return math.fmod(left, right)
                 case "^":
                     result = left**right
@@ -610,7 +610,7 @@ class Awk:
             case "lshift" | "rshift" if len(values) > 1:
                 shift = int(numbers[1]) % 64
                 return float(int(numbers[0]) << shift if name == "lshift" else int(numbers[0]) >> shift)
-        raise AwkFault(f"Call to undefined function {name}")
+        raise AwkFault("cmd. line:1: Call to undefined function")
 
 
 def number(value: Value) -> float:
