@@ -64,10 +64,12 @@ def mark(where: Path, purpose: str) -> Path:
 
 
 def ready(where: Path, purpose: str) -> bool:
+    """Whether it was made from what is here now, with an interpreter that is still there."""
     try:
-        return mark(where, purpose).read_text() == digest(purpose)
-    except FileNotFoundError:
+        made = mark(where, purpose).read_text() == digest(purpose)
+    except OSError:
         return False
+    return made and os.access(where / "bin" / "python", os.X_OK)
 
 
 def install(where: Path, purpose: str) -> None:

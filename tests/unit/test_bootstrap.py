@@ -25,7 +25,12 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for file in ("requirements/run.lock", "requirements/dev.lock", "pyproject.toml"):
         (tmp_path / file).write_text("")
     monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(module, "make", lambda where: (where / "bin").mkdir(parents=True))
+
+    def make(where: Path) -> None:
+        (where / "bin").mkdir(parents=True)
+        (where / "bin" / "python").symlink_to(sys.executable)
+
+    monkeypatch.setattr(module, "make", make)
     return module
 
 
@@ -78,5 +83,11 @@ def test_a_set_up_is_done_once_and_again_when_the_lock_changes(
     bootstrap.main(["run", "labrunner"])
     assert ran == []
     (bootstrap.ROOT / "requirements" / "run.lock").write_text("changed==1")
+    bootstrap.main(["run", "labrunner"])
+    assert any("install" in words for words in ran)
+    ran.clear()
+    python = bootstrap.ROOT / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(bootstrap.ROOT / "an-interpreter-that-was-removed")
     bootstrap.main(["run", "labrunner"])
     assert any("install" in words for words in ran)
