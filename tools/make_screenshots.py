@@ -23,17 +23,22 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT))
 
-LAB = "apim-istio"
-STEP = "server-certificate"
-MISTAKE = "encipherment-only"
 FONTS = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 
 
 @dataclass(frozen=True)
 class Picture:
     size: tuple[int, int]
-    walk: str = "lab"  # lab | catalogue | summary | help
+    walk: str = "lab"  # lab | catalogue | tour, or keys pressed in the lab: summary, help, mesh
     theme: str = "night"
+    lab: str = "apim-istio"
+    step: str = "server-certificate"
+    mistake: str = "encipherment-only"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Pressed at the end of the walk."""
+        return {"summary": ("u",), "help": ("question_mark",), "mesh": ("m",)}.get(self.walk, ())
 
 
 PICTURES = {
@@ -44,6 +49,9 @@ PICTURES = {
     "lab-day-160x48": Picture((160, 48), theme="day"),
     "lab-contrast-120x36": Picture((120, 36), theme="contrast"),
     "summary-120x36": Picture((120, 36), "summary"),
+    "help-120x36": Picture((120, 36), "help"),
+    "tour-80x24": Picture((80, 24), "tour"),
+    "mesh-120x36": Picture((120, 36), "mesh", lab="mesh-mtls", step="allow", mistake=""),
 }
 
 
@@ -66,24 +74,28 @@ async def take(name: str, picture: Picture) -> None:
     from labrunner.tui.library import Options
     from labrunner.tui.screens.lab import LabScreen
 
-    lab = load_lab(find_lab(LAB), kinds())
-    opened = None if picture.walk == "catalogue" else lab
-    app = LabrunnerApp(InstalledLibrary(), lab=opened, options=Options(at=STEP), frozen=True)
+    lab = load_lab(find_lab(picture.lab), kinds())
+    tour = picture.walk == "tour"
+    opened = None if picture.walk in ("catalogue", "tour") else lab
+    options = None if tour else Options(at=picture.step)
+    app = LabrunnerApp(InstalledLibrary(), lab=opened, options=options, frozen=True, tour=tour)
     app.theme = f"labrunner-{picture.theme}"
     async with app.run_test(size=picture.size) as pilot:
+        if tour:
+            await until(lambda: app.lab_screen is not None, "the tour's start")
         screen = app.lab_screen
         if isinstance(screen, LabScreen):
             await until(lambda: screen.phase in ("ready", "failed"), "the sandbox's start")
             engine = screen.engine
             if screen.phase == "failed" or engine is None:
                 raise SystemExit("the lab did not start")
-            await asyncio.to_thread(walk, engine, lab)
+            if not tour:
+                await asyncio.to_thread(walk, engine, lab, picture)
             await pilot.pause()
-            if picture.walk == "summary":
-                await pilot.press("u")
-            elif screen.narrow:
+            await pilot.press(*picture.keys)
+            if screen.narrow and not tour:
                 await pilot.press("3")
-            await pilot.pause(0.5)
+            await pilot.pause(3 if picture.walk == "mesh" else 0.5)
         else:
             await until(lambda: app.screen.query_one("#labs", OptionList).option_count, "the list of labs")
         await pilot.pause(0.3)
@@ -92,30 +104,39 @@ async def take(name: str, picture: Picture) -> None:
             await asyncio.to_thread(screen.close_engine, "quit")
 
 
-def walk(engine: object, lab: object) -> None:
-    """The steps before `STEP` done, then the mistake, the check that catches it, and the hint that fits."""
+def walk(engine: object, lab: object, picture: Picture) -> None:
+    """The steps before the picture's done, then the mistake, the check that catches it, and the hint that fits.
+
+    Without a mistake the step's own blocks are run, and its solution: what the mesh then shows.
+    """
     from labrunner.lab.model import Lab
     from labrunner.run.engine import Engine
 
     assert isinstance(engine, Engine) and isinstance(lab, Lab)
     for step in lab.steps:
-        if step.id == STEP:
+        if step.id == picture.step:
             break
         engine.enter(step)
         for check in step.checks:
             if check.kind == "quiz":
                 answer = check.params["answer"]
                 engine.answer(step, check.id, str(answer[0] if isinstance(answer, list) else answer))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         engine.solve(step)
         while not engine.check(step).passed and time.monotonic() < deadline:
             engine.solve(step)  # the cluster was not ready yet: what a load balancer gets takes a moment
-    step = lab.step(STEP)
+    step = lab.step(picture.step)
     assert step is not None
     engine.enter(step)
+    if not picture.mistake:
+        engine.solve(step)
+        for block in step.blocks:
+            engine.run_block(step, block)
+        engine.check(step)
+        return
     for block in step.blocks[:1]:
         engine.run_block(step, block)
-    mistake = next(m for m in step.mistakes if m.id == MISTAKE)
+    mistake = next(m for m in step.mistakes if m.id == picture.mistake)
     for block in mistake.blocks:
         engine.run_block(step, block, role="mistake")
     engine.check(step, wait=False)
