@@ -124,9 +124,14 @@ def test_a_client_without_a_sidecar_is_seen_by_whom_it_calls() -> None:
 
 def test_a_gateway_is_called_from_outside_and_calls_on() -> None:
     through = outbound(proxy=GATEWAY.key, gateway=True, remote="10.9.9.9:5000", direct_remote="10.9.9.9:5000")
-    graph = graph_of(Mesh(), through)
+    arrived = inbound(
+        direct_remote="127.0.0.1:50550", remote="10.9.9.9:0", peer="spiffe://cluster.local/ns/istio-system/sa/gw"
+    )
+    graph = graph_of(Mesh(), through, arrived)
     assert edge(graph, "outside", "istio-system/gw").mtls is False
     assert edge(graph, "istio-system/gw").mtls is True
+    assert edge(graph, "istio-system/gw").total == 1
+    assert picture_of(graph.document()).edge(("outside", "shop/web")) is None
     kinds = {node.id: node.kind for node in picture_of(graph.document()).nodes}
     assert kinds["outside"] == "client" and kinds["istio-system/gw"] == "gateway"
 

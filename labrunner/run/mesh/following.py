@@ -9,6 +9,8 @@ from collections.abc import Callable
 from labrunner.errors import LabrunnerError
 from labrunner.run.mesh.picture import Picture
 
+PAUSE = 0.25
+"""Seconds at least between two pictures."""
 RETRY = (0.5, 8.0)
 """Seconds until the next try after a failure: at first, at most."""
 
@@ -69,3 +71,5 @@ class Follower:
                 self._picture = found
                 for listener in list(self._listeners):
                     listener()
+                with self._wake:  # under load there is always news
+                    self._wake.wait_for(lambda: self._closed, PAUSE)

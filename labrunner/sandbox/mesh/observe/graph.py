@@ -28,6 +28,8 @@ WINDOW = 30.0
 """Seconds of which an edge's rate and errors are."""
 LONGEST_WAIT = 25.0
 """Seconds that a question may wait for news."""
+SETTLE = 0.05
+"""Seconds from the first news to the answer: a request is logged by more than one proxy."""
 BEAT = 2.0
 """Seconds after which rates are news, while there are any."""
 CLIENT = "outside"
@@ -113,11 +115,11 @@ class Graph:
             return []  # a connection that was answered: its requests have records of their own
         here = node_id(own)
         if record.direction == "inbound":
-            caller = directory.by_ip.get((record.direct_remote or record.remote).rpartition(":")[0])
+            caller = _caller(record, directory)
             return [(node_id(caller) if caller else CLIENT, here, bool(record.peer))]
         found = []
         if own.gateway:
-            caller = directory.by_ip.get((record.direct_remote or record.remote).rpartition(":")[0])
+            caller = _caller(record, directory)
             found.append((node_id(caller) if caller else CLIENT, here, bool(record.peer)))
         called = directory.by_ip.get(record.upstream_host.rpartition(":")[0])
         if called is not None:
@@ -133,7 +135,7 @@ class Graph:
     def _counts(record: Record, directory: Directory, source: str) -> bool:
         if record.direction == "outbound":
             return True
-        caller = directory.by_ip.get((record.direct_remote or record.remote).rpartition(":")[0])
+        caller = _caller(record, directory)
         return caller is None or not (caller.sidecar or caller.gateway)
 
     @staticmethod
@@ -166,7 +168,9 @@ class Graph:
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), min(left, BEAT))
-            if self._flowing():
+            if query.get("since") != self._name:
+                await asyncio.sleep(SETTLE)
+            elif self._flowing():
                 break
         return self.document()
 
@@ -255,6 +259,15 @@ class Graph:
 def node_id(workload: Workload) -> str:
     """`namespace/name` of the Deployment, StatefulSet or bare Pod."""
     return f"{workload.namespace}/{workload_name(workload)}"
+
+
+def _caller(record: Record, directory: Directory) -> Workload | None:
+    """By its address, else by the identity it showed: a gateway calls from an address that is not its pod's."""
+    found = directory.by_ip.get((record.direct_remote or record.remote).rpartition(":")[0])
+    if found is not None or not record.peer:
+        return found
+    same = [w for w in directory.by_key.values() if w.spiffe(directory.trust_domain) == record.peer]
+    return next((workload for workload in same if workload.gateway), same[0] if same else None)
 
 
 def _of(service: Service, workload: Workload) -> bool:
