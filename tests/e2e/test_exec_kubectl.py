@@ -120,6 +120,35 @@ def test_a_terminal_session(kubectl: _Kubectl) -> None:
     assert shell.exitstatus == 5
 
 
+def test_a_terminal_knows_its_size_and_its_changes(kubectl: _Kubectl) -> None:
+    shell = kubectl.spawn("exec", "-it", "box", "--", "sh")
+    shell.expect_exact("/ # ")
+    shell.sendline("stty size")
+    shell.expect_exact("\r\n24 120\r\n")
+    shell.setwinsize(33, 101)
+    shell.expect_exact("/ # ")
+
+    def told() -> bool:
+        shell.sendline("stty size")
+        return shell.expect_exact(["\r\n33 101\r\n", "\r\n24 120\r\n"]) == 0
+
+    _until(told)
+    shell.sendline("exit 7")
+    shell.expect(pexpect.EOF)
+    shell.close()
+    assert shell.exitstatus == 7
+
+
+def test_deployments_and_services_stand_for_their_pods(kubectl: _Kubectl) -> None:
+    name = kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
+    assert kubectl("exec", "deploy/web", "--", "hostname") == f"{name}\n"
+    assert kubectl("exec", "svc/web", "--", "hostname") == f"{name}\n"
+    assert "container nope is not valid for pod box out of: box" in kubectl(
+        "exec", "box", "-c", "nope", "--", "ls", code=1
+    )
+    assert "start worker processes" in kubectl("logs", "svc/web")
+
+
 def test_what_a_client_leaves_behind_is_ended(kubectl: _Kubectl) -> None:
     process = subprocess.Popen(["kubectl", "exec", "box", "--", "sleep", "987"], env=kubectl.env)
     _until(lambda: "sleep 987" in kubectl("exec", "box", "--", "ps"))
