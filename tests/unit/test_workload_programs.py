@@ -190,3 +190,16 @@ async def test_psql_adds_up_and_lists(world: World) -> None:
         "CREATE TABLE\nINSERT 0 3\n3|7|1|4\n        List of relations\n Schema | Name | Type  |  Owner   \n"
         "--------+------+-------+----------\n public | t    | table | postgres\n(1 row)\n\n"
     )
+
+
+async def test_openssl_digests_and_encodes(world: World) -> None:
+    web = world.pod("web", "nginx", command=["sleep", "9"])
+    text = "printf a > /tmp/a; openssl dgst -sha256 /tmp/a; printf a | openssl sha1; openssl md5 -r /tmp/a; "
+    text += "printf hello | openssl base64; echo aGVsbG8= | openssl enc -base64 -d; openssl dgst /none"
+    outcome = await sh(web, text)
+    assert outcome.out == (
+        "SHA2-256(/tmp/a)= ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb\n"
+        "SHA1(stdin)= 86f7e437faa5a7fce15d1ddcb9eaeaea377667b8\n0cc175b9c0f1b6a831c399e269772661 */tmp/a\n"
+        "aGVsbG8=\nhello"
+    )
+    assert outcome.code == 1 and "No such file or directory" in outcome.err
