@@ -60,3 +60,14 @@ async def test_a_question_left_open_is_no_failed_check() -> None:
         engine.failing["ca-key"] = Finding("different", "No.", "a", "b", "c")
         await stage.press("c")
         await stage.shows("✘")
+
+
+async def test_the_summary_says_which_steps_were_left_open() -> None:
+    async with running(lab=make_lab(), size=(120, 36)) as stage:
+        await stage.press("c")
+        await stage.shows("Step passed")
+        await stage.press("n", "n")
+        await stage.until(lambda: stage.lab.view.steps["quiz"].visited)
+        await stage.press("u")
+        await stage.shows("→ begun and still open: 2 An HTTPS Gateway")
+        assert "3 Who checks the certificate?" in stage.text()

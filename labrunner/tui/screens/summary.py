@@ -46,6 +46,9 @@ class SummaryScreen(ModalScreen[str]):
             dialog.border_subtitle = "Esc back to the lab   e export   l labs   q quit"
             yield Static(self._headline(), id="headline")
             yield Static(self._figures(), id="figures")
+            still_open = self._still_open()
+            if still_open:
+                yield Static(Content.styled(f"{self._symbols.arrow} begun and still open: {still_open}", "$warning"))
             for part in view.lab.parts:
                 if len(view.lab.parts) > 1:
                     yield Static(Content.styled(part.title, "bold $accent"), classes="part")
@@ -68,6 +71,13 @@ class SummaryScreen(ModalScreen[str]):
                 (f"{symbols.passed} Done, with steps skipped", "bold $warning"), "   ", (bar, "$warning")
             )
         return Content.assemble((f"{passed} of {total} steps passed so far", "bold"), "   ", (bar, "$accent"))
+
+    def _still_open(self) -> str:
+        """Steps that the learner was in and left before they passed, by number and title."""
+        steps = list(self._view.steps.values())
+        return ", ".join(
+            f"{number} {step.step.title}" for number, step in enumerate(steps, 1) if step.visited and not step.done
+        )
 
     def _figures(self) -> Content:
         view = self._view
