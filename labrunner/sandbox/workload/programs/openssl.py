@@ -1,4 +1,4 @@
-"""`openssl`: s_client, x509, verify, version, rand, dgst, base64: by the `cryptography` package and the pod's network."""
+"""`openssl`: s_client, x509, verify, version, rand, dgst, base64; by `cryptography` and the pod's own network."""
 
 from __future__ import annotations
 
