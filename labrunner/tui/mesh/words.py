@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 
 from labrunner.run.mesh.picture import Edge, Node, Picture
 from labrunner.tui.mesh.drawing import STYLES, facts, rate, shortened, title
 from labrunner.tui.symbols import Symbols
+
+Keys = Callable[[str], str]
+"""Action id -> the key that it has here."""
 
 COLOURS = {"allowed": "$success", "denied": "$error", "failed": "$warning", "unsure": "$primary", "quiet": "$muted"}
 
@@ -89,7 +92,7 @@ def _name(node: Node | None, end: str) -> str:
     return node.name if node else end
 
 
-def about_edge(edge: Edge, picture: Picture, symbols: Symbols) -> Content:
+def about_edge(edge: Edge, picture: Picture, symbols: Symbols, key: Keys) -> Content:
     """Everything that is known of an edge."""
     source, target = (picture.node(end) for end in edge.key)
     state = edge.state
@@ -113,9 +116,11 @@ def about_edge(edge: Edge, picture: Picture, symbols: Symbols) -> Content:
             ("   since start ", "$muted"), f"{edge.total}", (f", {edge.errors} wrong" if edge.errors else ""),
         )
     )  # fmt: skip
-    keys = [("t", "trace"), ("s", "send again"), ("a", "ask something else")]
+    keys = [("mesh.trace", "trace"), ("mesh.again", "send again"), ("mesh.ask", "ask something else")]
     lines.append(
-        Content("  ").join(Content.assemble((key, "bold $accent"), (f" {what}", "$muted")) for key, what in keys)
+        Content("  ").join(
+            Content.assemble((key(action), "bold $accent"), (f" {what}", "$muted")) for action, what in keys
+        )
     )
     return Content("\n").join(lines)
 
@@ -126,7 +131,7 @@ def _full(node: Node | None, end: str) -> str:
     return f"{node.name}.{node.namespace}"
 
 
-def about_node(node: Node, picture: Picture, symbols: Symbols) -> Content:
+def about_node(node: Node, picture: Picture, symbols: Symbols, key: Keys) -> Content:
     """What the picture knows of a node."""
     called = [edge for edge in picture.edges if edge.target == node.id]
     calls = [edge for edge in picture.edges if edge.source == node.id]
@@ -145,8 +150,10 @@ def about_node(node: Node, picture: Picture, symbols: Symbols) -> Content:
         lines.append(Content.assemble(("service ", "$muted"), f"{service.host} {ports}"))
     lines.append(Content.assemble(("called by ", "$muted"), f"{len(called)}", ("   calls ", "$muted"), f"{len(calls)}"))
     if node.kind in ("workload", "gateway"):
-        keys = [("Enter", "its pods, policies, identity"), ("a", "ask as it")]
+        keys = [("mesh.open", "its pods, policies, identity"), ("mesh.ask", "ask as it")]
         lines.append(
-            Content("  ").join(Content.assemble((key, "bold $accent"), (f" {what}", "$muted")) for key, what in keys)
+            Content("  ").join(
+                Content.assemble((key(action), "bold $accent"), (f" {what}", "$muted")) for action, what in keys
+            )
         )
     return Content("\n").join(lines)

@@ -37,11 +37,11 @@ class ComposerScreen(MeshBase):
     where = "Ask"
     help_place = "ask"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f5,ctrl+s", "send", "Send", id="ask.send", tooltip="Send the request", key_display="F5"),
-        Binding("f8", "trace", "Trace", id="ask.trace", tooltip="The answer's way, by itself", key_display="F8"),
-        Binding("f7", "history", "History", id="ask.history", tooltip="What was sent before", key_display="F7"),
+        Binding("f5,ctrl+s", "send", "Send", id="ask.send", tooltip="Send the request"),
+        Binding("f8", "trace", "Trace", id="ask.trace", tooltip="The answer's way, by itself"),
+        Binding("f7", "history", "History", id="ask.history", tooltip="What was sent before"),
         Binding("r", "replay", "Send it again", id="ask.replay", tooltip="Send the chosen one again"),
-        Binding("escape", "back", "Back", id="ask.back", tooltip="Back", key_display="Esc"),
+        Binding("escape", "back", "Back", id="ask.back", tooltip="Back"),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
     ]
 
@@ -264,7 +264,9 @@ class ComposerScreen(MeshBase):
         pane.border_subtitle = "sending" if self._sending else ""
         width = max(30, pane.scrollable_content_region.width - 2)
         if self._shown is None:
-            text = Content.styled("F5 sends it; the answer and its way come here.", "$muted")
+            text = Content.styled(
+                f"{self._labrunner.key('ask.send')} sends it; the answer and its way come here.", "$muted"
+            )
         else:
             parts = [
                 self._tally(self._shown),

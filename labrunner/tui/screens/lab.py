@@ -136,7 +136,7 @@ class LabScreen(LabMesh):
                 yield ChecksPane(symbols, self._filled_in, self._key)
             with Vertical(id="steps-box"):
                 yield StepsPane(symbols)
-                yield MeshPane(symbols)
+                yield MeshPane(symbols, self._labrunner.key)
             with Horizontal(id="shell-box", classes="pane"):
                 yield ShellTerminal(self._to_shell, id="shell")
         yield self.too_small()

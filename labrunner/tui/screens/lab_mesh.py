@@ -79,7 +79,8 @@ class LabMesh(LabActions):
         elif desk.history:
             self._open_trace(desk, desk.history[-1])
         else:
-            self.notify("No check that sends a request fails here. m opens the mesh: any wire there has a trace.")
+            mesh = self._labrunner.key("lab.mesh")
+            self.notify(f"No check that sends a request fails here. {mesh} opens the mesh: any wire there has a trace.")
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="trace")
     def _trace_check(self, desk: MeshDesk, step: Step, check: Check) -> None:

@@ -41,7 +41,7 @@ class MatrixScreen(MeshBase):
         Binding("t", "trace", "Trace", id="matrix.trace", tooltip="The chosen cell's request, hop by hop"),
         Binding("a", "ask", "Ask", id="matrix.ask", tooltip="Change the chosen cell's request, then send it"),
         Binding("p", "path", "Path", id="matrix.path", tooltip="What to ask: method and path of every cell"),
-        Binding("escape,x", "back", "Back", id="matrix.back", tooltip="Back to the map", key_display="Esc"),
+        Binding("escape,x", "back", "Back", id="matrix.back", tooltip="Back to the map"),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
     ]
 
@@ -190,7 +190,12 @@ class MatrixScreen(MeshBase):
         pair = f"{caller.name}.{caller.namespace} {symbols.arrow} {matrix.method} {goal.name}{matrix.path}"
         exchange = matrix.cells.get((row, column))
         if exchange is None:
-            what = Content.styled("on its way" if matrix.running else "not measured yet: r sends them all", "$muted")
+            what = Content.styled(
+                "on its way"
+                if matrix.running
+                else f"not measured yet: {self._labrunner.key('matrix.run')} sends them all",
+                "$muted",
+            )
         elif exchange.answer is None:
             what = Content.styled(exchange.fault, "$warning")
         else:
@@ -285,7 +290,7 @@ class MatrixScreen(MeshBase):
                 exchange.fault, title=f"{name_of(exchange.request, self.picture)} could not ask", severity="warning"
             )
         else:
-            self.notify("This cell was not measured yet: r sends them all.")
+            self.notify(f"This cell was not measured yet: {self._labrunner.key('matrix.run')} sends them all.")
 
     def action_ask(self) -> None:
         if self.matrix is not None and self.matrix.count:

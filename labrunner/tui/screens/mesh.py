@@ -36,7 +36,7 @@ class MeshScreen(MeshBase):
         Binding("a", "ask", "Ask", id="mesh.ask", tooltip="Compose a request and send it as a workload"),
         Binding("x", "matrix", "Matrix", id="mesh.matrix", tooltip="Who reaches whom, measured by real requests"),
         Binding("v", "swap", "List", id="mesh.swap", tooltip="The map as a list, and back"),
-        Binding("escape,m,q", "back", "Back", id="mesh.back", tooltip="Back to the lab", key_display="Esc"),
+        Binding("escape,m,q", "back", "Back", id="mesh.back", tooltip="Back to the lab"),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
     ]
 
@@ -106,9 +106,9 @@ class MeshScreen(MeshBase):
         symbols = self._labrunner.symbols
         what = self._meant()
         if isinstance(what, Node):
-            text = about_node(what, self.picture, symbols)
+            text = about_node(what, self.picture, symbols, self._labrunner.key)
         elif isinstance(what, Edge):
-            text = about_edge(what, self.picture, symbols)
+            text = about_edge(what, self.picture, symbols, self._labrunner.key)
         else:
             text = Content.styled("Choose a workload or a wire with the arrows or the mouse.", "$muted")
         self.query_one("#about", Static).update(text)
@@ -145,7 +145,7 @@ class MeshScreen(MeshBase):
                 return
             from labrunner.tui.screens.mesh_node import NodeScreen
 
-            self.app.push_screen(NodeScreen(self.desk, what, self._labrunner.symbols))
+            self.app.push_screen(NodeScreen(self.desk, what, self._labrunner.symbols, self._labrunner.key))
 
     def action_trace(self) -> None:
         what = self._meant()

@@ -95,7 +95,8 @@ class MeshBase(SizedScreen):
         if not picture.has_mesh:
             return "No workload here is in the mesh: none has a sidecar, and no gateway runs. Nobody sees its traffic."
         if not picture.edges:
-            return "No request was seen yet. x measures who reaches whom, a asks what you like."
+            matrix, ask = self._labrunner.key("mesh.matrix"), self._labrunner.key("mesh.ask")
+            return f"No request was seen yet. {matrix} measures who reaches whom, {ask} asks what you like."
         return ""
 
     # -- requests
@@ -118,8 +119,9 @@ class MeshBase(SizedScreen):
         )
         way = self.desk.source.way(edge.request_id, request) if edge.request_id else Way()
         answer = Answer(edge.request_id, 0, edge.code, {}, "", 0.0, "" if edge.code else "the connection was cut")
-        missing = "" if way.hops else "Its log is gone, or it was no HTTP request: s sends one that can be followed."
-        exchange = Exchange(request, answer, way, at=edge.at, untraced=missing)
+        send = self._labrunner.key("mesh.again")
+        missing = f"Its log is gone, or it was no HTTP request: {send} on the map sends one that can be followed."
+        exchange = Exchange(request, answer, way, at=edge.at, untraced="" if way.hops else missing)
         self.app.call_from_thread(self.open_trace, exchange)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="send")

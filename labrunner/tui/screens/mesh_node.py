@@ -15,6 +15,7 @@ from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from labrunner.run.mesh.picture import Node, Pod, Resources
+from labrunner.tui.mesh.words import Keys
 from labrunner.tui.symbols import Symbols
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ class NodeScreen(ModalScreen[None]):
         Binding("escape,enter,q", "dismiss", "Close", id="node.close", tooltip="Back to the mesh"),
     ]
 
-    def __init__(self, desk: MeshDesk, node: Node, symbols: Symbols) -> None:
+    def __init__(self, desk: MeshDesk, node: Node, symbols: Symbols, key: Keys) -> None:
         super().__init__()
-        self._desk, self._node, self._symbols = desk, node, symbols
+        self._desk, self._node, self._symbols, self._key = desk, node, symbols, key
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -node") as dialog:
             dialog.border_title = f"{self._node.name}.{self._node.namespace}"
-            dialog.border_subtitle = "r looks again   Esc closes"
+            dialog.border_subtitle = f"{self._key('node.again')} looks again   {self._key('node.close')} closes"
             yield Static(Content.styled("Asking the sandbox.", "$muted"), id="resources")
 
     def on_mount(self) -> None:

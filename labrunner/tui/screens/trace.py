@@ -28,7 +28,7 @@ class TraceScreen(MeshBase):
         Binding("r", "replay", "Send again", id="trace.replay", tooltip="Send the same request once more"),
         Binding("e", "edit", "Change it", id="trace.edit", tooltip="Change the request, then send it"),
         Binding("y", "copy", "Copy", id="trace.copy", tooltip="Copy the trace as text"),
-        Binding("escape,t,q", "back", "Back", id="trace.back", tooltip="Back", key_display="Esc"),
+        Binding("escape,t,q", "back", "Back", id="trace.back", tooltip="Back"),
         Binding("question_mark", "app.help", "Help", id="app.help", tooltip="Keys and symbols"),
     ]
 

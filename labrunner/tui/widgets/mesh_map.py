@@ -49,7 +49,7 @@ class MeshMap(ScrollView, can_focus=True):
         Binding("shift+down,ctrl+down", "scroll_down", "Pan", show=False),
         Binding("shift+left,ctrl+left", "pan(-8)", "Pan", show=False),
         Binding("shift+right,ctrl+right", "pan(8)", "Pan", show=False),
-        Binding("enter", "open", "Open", show=False),
+        Binding("enter", "open", "Open"),
     ]
 
     class Chose(Message):

@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from labrunner.run.mesh.picture import Edge, Picture
-from labrunner.tui.mesh.words import edge_lines
+from labrunner.tui.mesh.words import Keys, edge_lines
 from labrunner.tui.symbols import Symbols
 
 _URGENT = {"denied": 0, "failed": 1, "expect-denied": 2, "unsure": 3, "answered": 4, "expect-allowed": 5, "allowed": 6}
@@ -24,12 +24,12 @@ class MeshPane(Widget):
     class Asked(Message):
         """The whole map is wanted."""
 
-    def __init__(self, symbols: Symbols) -> None:
+    def __init__(self, symbols: Symbols, key: Keys) -> None:
         super().__init__(id="mesh-small", classes="pane")
         self._symbols = symbols
         self._picture = Picture()
         self.border_title = "Mesh"
-        self.border_subtitle = "m bigger  t trace"
+        self.border_subtitle = f"{key('lab.mesh')} bigger  {key('lab.trace')} trace"
 
     def show(self, picture: Picture) -> None:
         if picture == self._picture:
