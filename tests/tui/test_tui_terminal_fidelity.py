@@ -163,3 +163,45 @@ async def test_the_widget_paints_what_the_emulator_has(file: Path) -> None:
         painted = ["".join(segment.text for segment in terminal.render_line(y)).rstrip() for y in range(whole.rows)]
         assert painted == text(cells(whole))
         assert terminal.emulator.cursor == whole.cursor
+
+
+LISTING = b"".join(b"pod-%d Running\r\n" % number for number in range(60))
+LONG = b"".join(b"%d " % number * 9 + b"long lines that wrap around\r\n" for number in range(20))
+RESIZES = {
+    "lower": (LISTING + b"work $ ", ((8, 40), (5, 40))),
+    "lower, not full": (b"a\r\nb\r\nwork $ ", ((8, 40), (4, 40))),
+    "narrower": (LONG + b"work $ ", ((12, 25), (10, 20))),
+    "narrower and lower": (LONG + b"\r\nwork $ ", ((7, 23),)),
+    "lower under vim": (LISTING + b"work $ vim\r\n\x1b[?1049h\x1b[H~\r\n~", ((8, 40),)),
+    "and vim left": (LISTING + b"work $ vim\r\n\x1b[?1049h\x1b[H~\r\n~", ((8, 40), b"\x1b[?1049lwork $ ")),
+}
+
+
+@needs_tmux
+@pytest.mark.parametrize("name", RESIZES)
+def test_a_smaller_screen_keeps_what_tmux_keeps(tmux: TmuxScreen, name: str) -> None:
+    printed, changes = RESIZES[name]
+    ours = BitttyEmulator(lambda _text: None, 12, 40)
+    tmux.start(12, 40)
+    ours.feed(printed)
+    tmux.feed(printed)
+    for change in changes:
+        if isinstance(change, bytes):
+            ours.feed(change)
+            tmux.feed(change)
+        else:
+            ours.resize(*change)
+            tmux.resize(*change)
+    rows = ours.changed_rows()
+    assert differences(cells(ours, rows), tmux.cells()) == []
+    assert ours.cursor == tmux.cursor()
+
+
+def test_lines_that_a_smaller_screen_has_no_room_for_are_history() -> None:
+    ours = BitttyEmulator(lambda _text: None, 12, 40)
+    ours.feed(LISTING)
+    for rows, columns in ((5, 40), (20, 40), (3, 60), (12, 40)):
+        ours.resize(rows, columns)
+        screen = text(cells(ours))
+        kept = ["".join(part for part, _ in ours.history_row(index)) for index in range(ours.history_length)]
+        assert [line for line in kept + screen if line] == [f"pod-{number} Running" for number in range(60)]

@@ -26,6 +26,8 @@ _MODEL = dataclasses.replace(
     power_on_modes=XTERM.power_on_modes | {1036, 1039},
     # Beyond xterm: grapheme clusters, for combining characters and emoji.
     mode_capabilities=XTERM.mode_capabilities | BITTTY.mode_capabilities,
+    # Lines that were wrapped are wrapped anew, as by most terminals of today.
+    reflows=True,
 )
 _GRAPHEME_CLUSTERS = b"\x1b[?2027h"
 
@@ -150,8 +152,26 @@ class BitttyEmulator:
             self._board.feed_host_data(data)
 
     def resize(self, rows: int, columns: int) -> None:
+        rows, columns = max(1, rows), max(1, columns)
         with self._turnstile, self._lock:
-            self._board.resize_from_frontend(max(1, columns), max(1, rows))
+            if self.alternate_screen:
+                self._keep_main_screen(rows)
+            if columns == self.columns and rows < self.rows:
+                # Only where the width changes does bittty 0.3 move lines into history; else it cuts the lowest off.
+                self._board.resize(columns + 1, rows)
+            self._board.resize_from_frontend(columns, rows)
+
+    def _keep_main_screen(self, rows: int) -> None:
+        """Move the top of the main screen, which is out of sight, into history so that its cursor is within `rows`:
+        bittty 0.3 looks after the screen in sight only."""
+        cursor = self._board.cursor
+        saved = cursor.saved[False]
+        over = int(saved.y) - rows + 1
+        if over > 0:
+            page = self._board.blitter.primary_page
+            self._chrome.on_rows_scrolled_off(tuple(page.line(y) for y in range(over)))
+            page.scroll_up(over)
+            cursor.saved[False] = dataclasses.replace(saved, y=saved.y - over)
 
     def changed_rows(self) -> Mapping[int, Row]:
         with self._turnstile, self._lock:
