@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from labrunner.check.http_probe import Request
 from labrunner.check.result import CheckResult
 from labrunner.lab.model import Block, Check, Lab, Step
 from labrunner.run.events import BlockFinished, Event
 from labrunner.run.going_back import BackPlan
-from labrunner.run.mesh.source import MeshSource
 from labrunner.run.session import Session
+
+if TYPE_CHECKING:
+    from labrunner.check.http_probe import Request
+    from labrunner.run.mesh.source import MeshSource
 
 Listener = Callable[[Event], None]
 
