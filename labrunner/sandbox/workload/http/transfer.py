@@ -7,181 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import errno
-import gzip
-import json
 import posixpath
 import re
 import ssl
 import time
-import zlib
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from labrunner.sandbox.workload.http import tls
+from labrunner.sandbox.workload.http import tls, trust
+from labrunner.sandbox.workload.http.connections import Connection, Pool
+from labrunner.sandbox.workload.http.cookies import save as save_cookies
+from labrunner.sandbox.workload.http.encoding import unpacked
+from labrunner.sandbox.workload.http.job import Job, Result, Settings, TransferFault
 from labrunner.sandbox.workload.http.message import EmptyReply, Head, HttpFault, has_body, read_body, read_head
+from labrunner.sandbox.workload.http.url import DEFAULT_PORTS, completed, without_dots
+from labrunner.sandbox.workload.http.write_out import rendered
 from labrunner.sandbox.workload.machine.process import Process
 from labrunner.sandbox.workload.machine.stream import Stream
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 TRANSIENT = {408, 429, 500, 502, 503, 504}
 _TIMEOUT = 28
-
-
-@dataclass(slots=True)
-class Settings:
-    """What the options say for all transfers of one command."""
-
-    silent: bool = False
-    show_error: bool = False
-    verbose: bool = False
-    include: bool = False
-    head: bool = False
-    fail: bool = False
-    fail_with_body: bool = False
-    insecure: bool = False
-    location: bool = False
-    trust_location: bool = False
-    path_as_is: bool = False
-    compressed: bool = False
-    http10: bool = False
-    ipv6_only: bool = False
-    keep_alive: bool = True
-    no_progress: bool = False
-    parallel: bool = False
-    keeps_cookies: bool = False
-    create_dirs: bool = False
-    json: bool = False
-    method: str = ""
-    write_out: str = ""
-    dump_header: str = ""
-    max_time: float = 0.0
-    connect_timeout: float = 0.0
-    max_redirects: int = 50
-    retry: int = 0
-    retry_delay: float = 0.0
-    retry_max_time: float = 0.0
-    retry_refused: bool = False
-    retry_all: bool = False
-    cacert: str = ""
-    cert: str = ""
-    key: str = ""
-    tls_min: str = ""
-    tls_max: str = ""
-    range: str = ""
-    user: str = ""
-    bearer: str = ""
-    user_agent: str = ""
-    referer: str = ""
-    cookies: str = ""
-    cookie_jar: str = ""
-    output_dir: str = ""
-    request_target: str = ""
-    upload: str = ""
-    content_type: str = ""
-    get_data: str = ""
-    max_size: int = 0
-    body: bytes | None = None
-    headers: list[str] = field(default_factory=list)
-    url_query: list[str] = field(default_factory=list)
-    resolve: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    connect_to: list[tuple[str, str, str, str]] = field(default_factory=list)
-    jar: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Job:
-    """One URL. `output`: a file; `remote`: named after the URL."""
-
-    url: str
-    output: str = ""
-    remote: bool = False
-    index: int = 0
-    of: int = 1
-
-
-@dataclass(slots=True)
-class Result:
-    """What `-w` can show."""
-
-    url: str
-    status: int = 0
-    """curl's exit code."""
-    message: str = ""
-    code: int = 0
-    head: Head | None = None
-    method: str = "GET"
-    scheme: str = ""
-    effective: str = ""
-    redirect: str = ""
-    redirects: int = 0
-    connects: int = 0
-    remote_ip: str = ""
-    remote_port: int = 0
-    local_ip: str = ""
-    local_port: int = 0
-    verify: int = 0
-    downloaded: int = 0
-    uploaded: int = 0
-    header_size: int = 0
-    request_size: int = 0
-    output: str = ""
-    retries: int = 0
-    started: float = field(default_factory=time.monotonic)
-    times: dict[str, float] = field(default_factory=dict)
-
-    def mark(self, name: str) -> None:
-        self.times[name] = time.monotonic() - self.started
-
-
-class TransferFault(Exception):
-    """Ends a transfer with this exit code and message."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-@dataclass(slots=True)
-class Connection:
-    key: tuple[str, str, int, str]
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    number: int
-    ip: str
-    port: int
-    verify: int = 0
-    used: int = 0
-    tls_text: list[str] = field(default_factory=list)
-
-    def usable(self) -> bool:
-        return not (self.reader.at_eof() or self.writer.is_closing() or self.reader.exception())
-
-
-class Pool:
-    """Connections kept alive within one command."""
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self.idle: list[Connection] = []
-        self.count = 0
-
-    def take(self, key: tuple[str, str, int, str]) -> Connection | None:
-        for connection in self.idle:
-            if connection.key == key and connection.usable():
-                self.idle.remove(connection)
-                return connection
-        return None
-
-    def give(self, connection: Connection) -> None:
-        self.idle.append(connection)
-
-    def close(self) -> None:
-        for connection in self.idle:
-            connection.writer.close()
-        self.idle.clear()
 
 
 async def perform(process: Process, settings: Settings, job: Job, pool: Pool) -> Result:
@@ -229,7 +75,7 @@ async def perform(process: Process, settings: Settings, job: Job, pool: Pool) ->
         if errors:
             await process.error(errors)
     if settings.cookie_jar:
-        await _save_cookies(process, settings, result)
+        await save_cookies(process, settings, result)
     return result
 
 
@@ -295,7 +141,7 @@ class _Transfer:
             await self.process.error(f"{mark} {text}\n")
 
     async def run(self) -> None:
-        url = _completed(self.job.url)
+        url = completed(self.job.url)
         if self.settings.get_data:
             url += ("&" if "?" in url else "?") + self.settings.get_data
         for extra in self.settings.url_query:
@@ -429,21 +275,8 @@ class _Transfer:
         raise TransferFault(7, text)
 
     async def _secure(self, connection: Connection, host: str) -> None:
-        settings = self.settings
-        context = tls.client_context(insecure=settings.insecure, tls_min=settings.tls_min, tls_max=settings.tls_max)
-        context.set_alpn_protocols(["http/1.1"])
         await self.talk("ALPN: curl offers h2,http/1.1")
-        try:
-            if not settings.insecure:
-                if settings.cacert:
-                    tls.load_authorities(context, self.process.read_file(settings.cacert))
-                else:
-                    with contextlib.suppress(OSError, ssl.SSLError):
-                        tls.load_authorities(context, self.process.read_file("/etc/ssl/certs/ca-certificates.crt"))
-        except (OSError, ssl.SSLError):
-            raise TransferFault(77, f"error setting certificate file: {settings.cacert}") from None
-        if settings.cert:
-            self._client_certificate(context)
+        context = trust.context_of(self.process, self.settings)
         await self.talk("TLSv1.3 (OUT), TLS handshake, Client hello (1):")
         try:
             await connection.writer.start_tls(context, server_hostname=host.rstrip("."))
@@ -460,22 +293,6 @@ class _Transfer:
         self.result.mark("appconnect")
         await self._show_tls(connection, host)
 
-    def _client_certificate(self, context: ssl.SSLContext) -> None:
-        settings = self.settings
-        path, _, _password = settings.cert.partition(":")
-        try:
-            certificate = self.process.read_file(path)
-        except OSError:
-            raise TransferFault(58, f"could not load PEM client certificate from {path}, OpenSSL error "
-                                "error:80000002:system library::No such file or directory, (no key found, wrong pass "
-                                "phrase, or wrong file format?)") from None  # fmt: skip
-        try:
-            key = self.process.read_file(settings.key) if settings.key else certificate
-            tls.load_identity(context, certificate, key)
-        except (OSError, ssl.SSLError):
-            name = settings.key or path
-            raise TransferFault(58, f"unable to set private key file: '{name}' type PEM") from None
-
     async def _show_tls(self, connection: Connection, host: str) -> None:
         if not self.settings.verbose:
             return
@@ -484,9 +301,8 @@ class _Transfer:
         await self.talk("TLSv1.3 (IN), TLS handshake, Server hello (2):")
         await self.talk(f"SSL connection using {version} / {cipher} / x25519 / RSASSA-PSS")
         protocol = handle.selected_alpn_protocol()
-        await self.talk(f"ALPN: server accepted {protocol}" if protocol else "ALPN: server did not agree on a "
-            "protocol. "
-                        "Uses default.")  # fmt: skip
+        refused = "ALPN: server did not agree on a protocol. Uses default."
+        await self.talk(f"ALPN: server accepted {protocol}" if protocol else refused)
         for line in tls.certificate_lines(handle.getpeercert(binary_form=True), host, insecure=self.settings.insecure):
             await self.talk(line)
 
@@ -533,7 +349,7 @@ class _Transfer:
         path, question, query = rest.partition("?")
         path = path or "/"
         if not self.settings.path_as_is:
-            path = _without_dots(path)
+            path = without_dots(path)
         safe = "/:@!$&'()*+,;=~-._%[]|{}\\^`\"<>"
         return quote(path.encode("utf-8", "surrogateescape"), safe=safe).replace(" ", "%20") + (
             question + quote(query.encode("utf-8", "surrogateescape"), safe=safe + "?") if question else ""
@@ -711,7 +527,7 @@ class _Transfer:
         except ssl.SSLError as error:
             raise TransferFault(56, f"OpenSSL SSL_read: {tls.reason(error)}, errno 0") from None
         if packed:
-            await self._write(_unpacked(bytes(packed), encoding))
+            await self._write(unpacked(bytes(packed), encoding))
         elif not following and not has_body(head, method):
             await self._write(b"")
         connection.tls_text = []
@@ -771,139 +587,3 @@ class _Transfer:
             await stream.write(head.raw)
         finally:
             stream.release()
-
-
-def _completed(url: str) -> str:
-    """With a scheme, as curl guesses it."""
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", url):
-        scheme, _, rest = url.partition("://")
-        return f"{scheme.lower()}://{rest.lstrip('/') if scheme.lower() in DEFAULT_PORTS else rest}"
-    if url.startswith("file:/"):
-        return url
-    return f"http://{url}"
-
-
-def _without_dots(path: str) -> str:
-    """RFC 3986, 5.2.4."""
-    out: list[str] = []
-    parts = path.split("/")
-    for index, part in enumerate(parts[1:], 1):
-        last = index == len(parts) - 1
-        if part in (".", "%2e", "%2E"):
-            if last:
-                out.append("")
-        elif part in ("..", "%2e%2e", "%2E%2E", ".%2e", "%2e."):
-            if out:
-                out.pop()
-            if last:
-                out.append("")
-        else:
-            out.append(part)
-    return "/" + "/".join(out)
-
-
-def _unpacked(data: bytes, encoding: str) -> bytes:
-    try:
-        if encoding == "gzip":
-            return gzip.decompress(data)
-        try:
-            return zlib.decompress(data)
-        except zlib.error:
-            return zlib.decompress(data, -15)
-    except (OSError, EOFError, zlib.error):
-        raise TransferFault(61, "Error while processing content unencoding: invalid stored block lengths") from None
-
-
-async def _save_cookies(process: Process, settings: Settings, result: Result) -> None:
-    host = urlsplit(result.effective).hostname or ""
-    lines = ["# Netscape HTTP Cookie File", "# https://curl.se/docs/http-cookies.html",
-             "# This file was generated by libcurl! Edit at your own risk.", ""]  # fmt: skip
-    lines += [f"{host}\tFALSE\t/\tFALSE\t0\t{k}\t{v}" for k, v in settings.jar.items()]
-    text = "\n".join(lines) + "\n"
-    if settings.cookie_jar == "-":
-        await process.write(text)
-        return
-    with contextlib.suppress(OSError):
-        process.fs.write(settings.cookie_jar, text.encode(), process.cwd, process.owner)
-
-
-def rendered(template: str, result: Result, job: Job) -> tuple[str, str]:
-    """(for stdout, for stderr) of a `-w` format."""
-    values = _values(result, job)
-    out: list[str] = []
-    errors: list[str] = []
-    current = out
-    at = 0
-    pattern = re.compile(r"%\{([^}]*)\}|%header\{([^}]*)\}|%%|\\(.)", re.DOTALL)
-    while at < len(template):
-        found = pattern.search(template, at)
-        if not found:
-            current.append(template[at:])
-            break
-        current.append(template[at : found.start()])
-        at = found.end()
-        if found[0] == "%%":
-            current.append("%")
-        elif found[3] is not None:
-            current.append({"n": "\n", "t": "\t", "r": "\r"}.get(found[3], "\\" + found[3]))
-        elif found[2] is not None:
-            current.append((result.head.get(found[2]) or "") if result.head else "")
-        elif found[1] == "stderr":
-            current = errors
-        elif found[1] == "stdout":
-            current = out
-        elif found[1] == "onerror":
-            if result.status == 0:
-                break
-        elif found[1] == "json":
-            current.append(json.dumps({k: _typed(k, v) for k, v in sorted(values.items())}))
-        elif found[1] == "header_json":
-            head: dict[str, list[str]] = {}
-            for name, value in result.head.headers if result.head else ():
-                head.setdefault(name.lower(), []).append(value)
-            current.append(json.dumps(head))
-        elif found[1] in values:
-            current.append(values[found[1]])
-        else:
-            errors.append(f"curl: unknown --write-out variable: '{found[1]}'\n")
-    return "".join(out), "".join(errors)
-
-
-def _typed(name: str, value: str) -> object:
-    if re.fullmatch(r"\d+", value) and name not in ("method", "url"):
-        return int(value)
-    if re.fullmatch(r"\d+\.\d+", value) and name.startswith("time"):
-        return float(value)
-    return value or None
-
-
-def _values(result: Result, job: Job) -> dict[str, str]:
-    times = result.times
-    total = times.get("total", time.monotonic() - result.started)
-    speed = int(result.downloaded / total) if total > 0 else 0
-    parts = urlsplit(result.effective or job.url)
-    version = result.head.version.removeprefix("HTTP/") if result.head else "0"
-    found = {
-        "http_code": f"{result.code:03d}", "response_code": f"{result.code:03d}", "exitcode": str(result.status),
-        "errormsg": result.message, "size_download": str(result.downloaded), "size_upload": str(result.uploaded),
-        "size_header": str(result.header_size), "size_request": str(result.request_size), "remote_ip": result.remote_ip,
-        "remote_port": str(result.remote_port), "local_ip": result.local_ip, "local_port": str(result.local_port),
-        "ssl_verify_result": str(result.verify), "num_connects": str(result.connects),
-        "num_redirects": str(result.redirects), "num_headers": str(len(result.head.headers) if result.head else 0),
-        "num_retries": str(result.retries), "redirect_url": result.redirect, "url_effective": result.effective,
-        "url": job.url, "urlnum": str(job.index), "method": result.method, "scheme": result.scheme.lower(),
-        "http_version": version.removesuffix(".0") if version in ("2.0", "3.0") else version,
-        "content_type": (result.head.get("Content-Type") or "") if result.head else "", "speed_download": str(speed),
-        "speed_upload": str(int(result.uploaded / total) if total > 0 else 0), "filename_effective": result.output,
-        "http_connect": "000", "proxy_ssl_verify_result": "0", "certs": "", "num_certs": "0", "conn_id": "0",
-        "xfer_id": "0",
-        "referer": "", "ftp_entry_path": "", "curl_version": "libcurl/8.10.1",
-        "url.host": parts.hostname or "", "url.path": parts.path, "url.scheme": parts.scheme, "url.query": parts.query,
-        "url.port": str(parts.port or DEFAULT_PORTS.get(parts.scheme, 0)), "urle.host": parts.hostname or "",
-    }  # fmt: skip
-    for name in ("namelookup", "connect", "appconnect", "pretransfer", "starttransfer"):
-        found[f"time_{name}"] = f"{times.get(name, 0.0):.6f}"
-    found["time_redirect"] = "0.000000"
-    found["time_posttransfer"] = found["time_pretransfer"]
-    found["time_total"] = f"{total:.6f}"
-    return found

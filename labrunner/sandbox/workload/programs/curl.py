@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from labrunner.sandbox.workload.http.connections import Pool
 from labrunner.sandbox.workload.http.globbing import GlobFault, expand
-from labrunner.sandbox.workload.http.transfer import Job, Pool, Result, Settings, perform
+from labrunner.sandbox.workload.http.job import Job, Result, Settings
+from labrunner.sandbox.workload.http.transfer import perform
 from labrunner.sandbox.workload.machine.process import Process
 from labrunner.sandbox.workload.programs.options import OptionFault, Options, parse
 from labrunner.sandbox.workload.programs.table import program
