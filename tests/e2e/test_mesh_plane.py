@@ -73,6 +73,25 @@ def test_the_public_address_works_with_ones_own_curl(mesh: MeshSandbox) -> None:
     assert mesh.curl("host", f"http://{address}/status/202")[1] == 404, "no Gateway serves that host"
 
 
+def test_a_gateway_is_known_by_its_own_address(mesh: MeshSandbox) -> None:
+    of_gateway = ("-n", "istio-system", "-l", "istio=ingressgateway")
+    ip = mesh.kubectl("get", "pod", *of_gateway, "-o", "jsonpath={.items[0].status.podIP}")
+    mesh.apply(f"""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: gateway-only, namespace: shop}}
+spec:
+  selector: {{matchLabels: {{app: shop}}}}
+  rules: [{{from: [{{source: {{ipBlocks: ["{ip}"]}}}}]}}]
+""")
+    try:
+        resolve = ("--resolve", f"shop.example.com:80:{mesh.public_address()}")
+        assert mesh.curl("host", "http://shop.example.com/status/202", *resolve)[1] == 202
+        assert mesh.curl("shop/client", f"{CALL}/status/202")[1] == 403
+    finally:
+        mesh.kubectl("delete", "authorizationpolicy", "-n", "shop", "gateway-only")
+
+
 def test_a_network_policy_drops_what_it_does_not_allow(mesh: MeshSandbox) -> None:
     mesh.apply("""
 apiVersion: networking.k8s.io/v1

@@ -90,7 +90,7 @@ def _outbound(
     else:
         cluster |= {"type": "STATIC", "load_assignment": _assignment(context, cluster["name"], endpoints)}
         cluster.setdefault("common_lb_config", {}).setdefault("healthy_panic_threshold", {"value": 0})
-    if context.proxy.ip and not context.proxy.gateway:
+    if context.proxy.ip:
         source = {"address": context.addresses.real_ip(context.proxy.ip), "port_value": 0}
         cluster["upstream_bind_config"] = {"source_address": source}
     if options := _protocol_options(cluster, port, policy):
